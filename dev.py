@@ -1,0 +1,170 @@
+"""Set up sdlearn and run its commands. Needs nothing but Python; see `python dev.py --help`."""
+import argparse
+import configparser
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "sdlearn-setup.json"
+INPUTS = "constraints.txt", "settings.ini", "pyproject.toml", "setup.py"
+PROBE = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, 'sdlearn torch diffusers pytest'.split())))"
+TORCH = "from importlib.metadata import version; print(version('torch'))"
+TEST_ENV = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+NBVAL = "--nbval --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout 300".split()
+
+
+def fail(message):
+    sys.exit(f"dev.py: {message}")
+
+
+def min_python():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "settings.ini", encoding="utf-8")
+    return tuple(map(int, config["DEFAULT"]["min_python"].split(".")))
+
+
+def check_python():
+    low = min_python()
+    if sys.version_info < low:
+        fail(f"this is Python {sys.version.split()[0]}, and sdlearn needs {'.'.join(map(str, low))} or newer: "
+             "run dev.py with a newer one, such as `python3.11 dev.py`.")
+
+
+def succeeds(*args):
+    try:
+        return subprocess.run([PYTHON, *args], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def fingerprint():
+    text = [(ROOT / name).read_bytes().replace(b"\r\n", b"\n") for name in INPUTS]
+    # The path counts, because a copied clone must not go on importing the original.
+    return hashlib.sha256(b"\0".join([*text, str(ROOT).encode()])).hexdigest()
+
+
+def read_stamp():
+    try:
+        return json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def torch_version():
+    found = subprocess.run([PYTHON, "-c", TORCH], capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def make_venv():
+    print(f"Making {VENV}", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    try:
+        venv.create(VENV, with_pip=True)
+    except (OSError, subprocess.CalledProcessError):
+        fail("Python could not make a virtual environment here: check that the disk has room and that Python's "
+             "venv module is installed (python3-venv on Debian and Ubuntu).")
+
+
+def install():
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [pin for pin in pins if pin.startswith("torch==")]
+    ours, found = read_stamp().get("torch"), torch_version()
+    # Another torch than dev.py installed is the user's own, for a GPU say: not ours to replace.
+    if own := found is not None and found != ours and f"torch=={found}" not in pinned:
+        pins = [pin for pin in pins if pin not in pinned]
+    limits = VENV / "constraints.txt"
+    limits.write_text("\n".join(pins), encoding="utf-8")
+    print("Installing the packages: a few minutes, once", flush=True)
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", limits, "-e", ".[dev]"]
+    if subprocess.run(pip, cwd=ROOT).returncode:
+        fail("the set-up did not finish; pip's message is above. The first set-up needs the network and about "
+             "2 GB of disk: connect, then run the same command again. Later runs need no network.")
+    STAMP.write_text(json.dumps({"hash": fingerprint(), "torch": ours if own else torch_version()}), encoding="utf-8")
+
+
+def setup():
+    check_python()
+    stamped = read_stamp().get("hash") == fingerprint()
+    working = succeeds("-c", PROBE)
+    if stamped and working:
+        return
+    if stamped or not succeeds("-m", "pip", "--version"):
+        make_venv()
+    install()
+
+
+def python(*args, cwd=None, env=None):
+    return subprocess.run([PYTHON, *args], cwd=cwd, env={**os.environ, **(env or {})}).returncode
+
+
+def call(module, function, *args, name="dev.py"):
+    code = f"import sys; sys.argv[0] = {name!r}; from {module} import {function}; {function}()"
+    return python("-c", code, *args)
+
+
+def run(args):
+    """`run "PROMPT" [options]`: draw the prompt into out/. Options are sdlearn-generate's."""
+    return call("sdlearn.pipeline", "generate_main", "--out", "out", *args, name="sdlearn-generate")
+
+
+def train(args):
+    """`train [options]`: train the whole stack. Options are sdlearn-train's."""
+    return call("sdlearn.pipeline", "train_main", *args, name="sdlearn-train")
+
+
+def test(args):
+    """`test [pytest options]`: run every test and every notebook."""
+    where = [] if any((ROOT / a.split("::")[0]).exists() for a in args) else ["tests", "nbs"]
+    return python("-m", "pytest", *NBVAL, "--cov=sdlearn", *where, *args, cwd=ROOT, env=TEST_ENV)
+
+
+def notebooks(*args):
+    return python(ROOT / "tests/notebooks.py", *args, cwd=ROOT, env=TEST_ENV)
+
+
+def refresh(args):
+    """`refresh [NAME ...]`: execute notebooks afresh and save clean outputs."""
+    return notebooks("refresh", *args)
+
+
+def clean(args):
+    """`clean [NAME ...]`: take out of notebooks what changes from run to run."""
+    return notebooks("clean", *args)
+
+
+def export(args):
+    """`export`: write the modules from the notebooks."""
+    return python("-c", "from nbdev.doclinks import nbdev_export; nbdev_export()", *args, cwd=ROOT)
+
+
+def lab(args):
+    """`lab`: open JupyterLab on the first notebook."""
+    return python("-m", "jupyterlab", *(args or ["nbs/00_tour.ipynb"]), cwd=ROOT)
+
+
+COMMANDS = {"setup": lambda args: 0, **{f.__name__: f for f in (run, test, lab, train, refresh, clean, export)}}
+
+
+def main():
+    about = "\n".join(f"  {f.__doc__}" for f in COMMANDS.values() if f.__doc__)
+    parser = argparse.ArgumentParser(prog="dev.py", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Sets up .venv when needed, then runs a command.", epilog=f"commands:\n  `setup`: only set up.\n{about}")
+    parser.add_argument("command", choices=COMMANDS, metavar="command")
+    command = parser.parse_args(sys.argv[1:2]).command
+    setup()
+    try:
+        sys.exit(COMMANDS[command](sys.argv[2:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
