@@ -15,7 +15,7 @@ __all__ = ['COLORS', 'INK', 'SKIN', 'TAN', 'GLASS', 'RED', 'ORANGE', 'YELLOW', '
            'sentence', 'caption', 'vocabulary', 'a_thing', 'a_size', 'a_pair', 'a_scene', 'meets', 'bond', 'chosen',
            'split', 'sample_scene', 'pictures']
 
-# %% ../nbs/02_world.ipynb #5077240e
+# %% ../nbs/02_world.ipynb #39ec725b
 import hashlib, random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-# %% ../nbs/02_world.ipynb #ceb2b3d3
+# %% ../nbs/02_world.ipynb #c27780ca
 COLORS = dict(red=(216, 54, 56), orange=(244, 140, 40), yellow=(251, 210, 62), green=(72, 160, 80), blue=(52, 112, 204),
               purple=(132, 76, 176), pink=(246, 148, 184), brown=(132, 84, 54), black=(48, 45, 56), white=(250, 248, 242))
 INK, SKIN, TAN, GLASS = (50, 42, 60), (240, 190, 152), (240, 204, 160), (206, 232, 244)
@@ -38,7 +38,7 @@ def mix(a, # (r, g, b), 0 to 255
     "A color between two colors."
     return tuple(round(u + (v - u) * w) for u, v in zip(a, b))
 
-# %% ../nbs/02_world.ipynb #b484280c
+# %% ../nbs/02_world.ipynb #029bb573
 class Pen:
     "Collects filled polygons in a unit square: x to the right, y down, figures face right and stand on y = 1."
     def __init__(self, main=WHITE, # (r, g, b) the thing's own color
@@ -74,7 +74,7 @@ class Pen:
         self.oval(x, y, r, r * 1.15, WHITE)
         self.oval(x + r * .25, y, r * .62, r * .75, INK)
 
-# %% ../nbs/02_world.ipynb #020851e7
+# %% ../nbs/02_world.ipynb #9f0678af
 class Noun(NamedTuple):
     "How to draw a noun, and the little that the rest of the world must know of it."
     draw: object   # function of a `Pen`
@@ -93,7 +93,7 @@ def noun(natural=(), tone=WHITE, plural=None, seat=None, mouth=None):
         return draw
     return add
 
-# %% ../nbs/02_world.ipynb #e086a175
+# %% ../nbs/02_world.ipynb #4bde5bc2
 def legs(p, xs, top, width):
     "Straight legs down to the ground, tucked in when it sits; every second one is in the shade."
     end = top + .1 if p.seated else 1 - width / 2
@@ -115,7 +115,7 @@ def person(p, legwear, top, hand):
         p.limb([(x, .5), (x + s * .11, .64)], .13, mix(top, INK, .15))
     p.oval(.5, .6, .2, .22, top)
 
-# %% ../nbs/02_world.ipynb #6bb12389
+# %% ../nbs/02_world.ipynb #a5e1e8b3
 @noun(mouth=(.66, .5))
 def panda(p):
     for x in (.24, .76): p.oval(x, .11, .12, fill=BLACK)
@@ -218,7 +218,7 @@ def man(p):
     for x in (.47, .64): p.oval(x, .235, .03, .04, INK)
     p.limb([(.44, .355), (.55, .33), (.66, .355)], .06, hair)
 
-# %% ../nbs/02_world.ipynb #e5a910d1
+# %% ../nbs/02_world.ipynb #b934461c
 @noun(tone=(244, 224, 184), seat=(.5, .08))
 def temple(p):
     p.box(.14, .36, .86, .84, mix(p.main, BROWN, .55))
@@ -311,7 +311,7 @@ def balloon(p):
     p.poly([(.43, .72), (.5, .64), (.57, .72)], p.dark)
     p.oval(.4, .22, .06, .1, p.light, 25)
 
-# %% ../nbs/02_world.ipynb #9f821a6b
+# %% ../nbs/02_world.ipynb #666aaa4a
 class Place(NamedTuple):
     "A backdrop: a sky that fades downwards and shapes in front of it."
     draw: object  # function of a `Pen` whose unit square is the picture
@@ -338,7 +338,7 @@ def cloud(p, x, y, r, fill=WHITE):
     "Three puffs on a flat base."
     for dx, dr in ((-.9, .6), (0, 1), (.9, .65)): p.oval(x + dx * r, y, r * dr, r * dr, fill, arc=(.5, 1))
 
-# %% ../nbs/02_world.ipynb #ae29806c
+# %% ../nbs/02_world.ipynb #37b00ecb
 @place(None, (((252, 232, 214), (246, 214, 200)), ((226, 240, 232), (204, 226, 220)), ((232, 228, 246), (214, 208, 236)), ((252, 244, 212), (244, 228, 184))))
 def plain(p): pass
 
@@ -404,7 +404,7 @@ def desert(p):
 def sky(p):
     for x, y, r in ((.14, .24, .11), (.86, .14, .09), (.8, .86, .13), (.16, .96, .12)): cloud(p, x, y, r, (244, 250, 255))
 
-# %% ../nbs/02_world.ipynb #0b6d425c
+# %% ../nbs/02_world.ipynb #cd38442a
 @dataclass(frozen=True)
 class Thing:
     "What a noun phrase says."
@@ -433,7 +433,7 @@ class Figure(NamedTuple):
     shade: float   # brightness, near 1
     seated: bool   # drawn sitting
 
-# %% ../nbs/02_world.ipynb #232082a9
+# %% ../nbs/02_world.ipynb #bb81074d
 @lru_cache(None)
 def shapes(name, # a key of `NOUNS`
            color=None, # a key of `COLORS`, or None
@@ -471,7 +471,7 @@ def spot(f, point):
     x0, y0, x1, y1 = bounds(f)
     return f.x + (point[0] - (x0 + x1) / 2) * f.scale * f.stretch * (-1 if f.flip else 1), f.y - (y1 - point[1]) * f.scale
 
-# %% ../nbs/02_world.ipynb #a828aa28
+# %% ../nbs/02_world.ipynb #1410ad7e
 SIZES = dict(small=.7, big=1.28)
 
 def figure(rng, thing, x, y, w, h, flip=None, seated=False):
@@ -498,9 +498,10 @@ def row(rng, p, things):
     ks = [1.12 if n > 1 and t.size == "big" else SIZES.get(t.size, 1) for t in things]
     figs = [stand(rng, p, figure(rng, t, 0, 0, w * k, h * k)) for t, k in zip(things, ks)]
     widths = [extent(f)[0] for f in figs]
-    gap, right, out = (.94 - sum(widths)) / n, .03, []
+    spare, left, out = .94 - sum(widths), .03, []
     for i, (f, w) in enumerate(zip(figs, widths)):
-        x, right = right + w / 2 + gap * (rng.uniform(.1, .9) if gap > 0 else .5), right + w + gap
+        x = left + w / 2 + (rng.uniform(.1, .9) * spare / n if spare > 0 else 0)
+        left += w + (spare / n if spare > 0 else spare / (n - 1))
         out.append(f._replace(x=x, y=f.y + (0 if n < 3 else .06 if i == 1 else -.1)))
     return out
 
@@ -552,7 +553,7 @@ def painted(scene):
     n = sum(t.count for t in scene.things)
     return (1, 0) if scene.relation in ("riding", "sitting on") else (0, 2, 1)[:n] if n == 3 else range(n)
 
-# %% ../nbs/02_world.ipynb #0f7e7095
+# %% ../nbs/02_world.ipynb #4def9816
 def corners(f, # a `Figure`
             size, # pixels of a picture's side
            ): # flat list of x, y in pixels
@@ -624,7 +625,7 @@ def draw(scene, # a `Scene`
     if p.water: flood(image, *p.water)
     return image.reduce(3)
 
-# %% ../nbs/02_world.ipynb #7baa7b94
+# %% ../nbs/02_world.ipynb #206e5211
 def masks(scene, # a `Scene`
           size=64, # pixels of a side
          ): # (n, size, size) bool
@@ -642,7 +643,7 @@ def truth(scene): # a `Scene`
     return [dict(noun=t.noun, color=t.color, size=t.size, box=(int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1))
             for t, (x, y) in zip(things, spans)]
 
-# %% ../nbs/02_world.ipynb #f3aa2933
+# %% ../nbs/02_world.ipynb #4305d37d
 OPENINGS = ("",) * 5 + ("a photo of ", "a picture of ", "a drawing of ", "there is ")
 NUMBERS = {2: "two", 3: "three"}
 SAID = {"left of": "to the left of", "right of": "to the right of"}
@@ -685,7 +686,7 @@ def vocabulary():
     tables = [nouns, COLORS, SIZES, NUMBERS.values(), filter(None, PLACES), RELATIONS, SAID.values(), OPENINGS, ["an is are flying"]]
     return sorted({w for table in tables for words in table for w in words.split()})
 
-# %% ../nbs/02_world.ipynb #2595f612
+# %% ../nbs/02_world.ipynb #e1258436
 PAIRS = {"riding": ("panda cat horse elephant monkey bird astronaut man".split(), "horse elephant fish car boat cat bird ball star".split()),
          "sitting on": ("panda cat horse elephant monkey bird astronaut man".split(), [k for k, n in NOUNS.items() if n.seat]),
          "eating": ([k for k, n in NOUNS.items() if n.mouth], "taco apple fish".split())}
@@ -721,7 +722,7 @@ def a_scene(rng):
     where = rng.choice([p for p in PLACES if p]) if rng.random() < .75 else None
     return Scene(things, relation, where, rng.getrandbits(32))
 
-# %% ../nbs/02_world.ipynb #d3f70458
+# %% ../nbs/02_world.ipynb #2f079b57
 def meets(scene):
     "The facts that must meet in one picture: noun and color, noun and place, noun and number, noun and noun."
     for t in scene.things:
