@@ -1,23 +1,25 @@
 """Execute and clean notebooks: `python tests/notebooks.py refresh|clean [NAME ...]`."""
 import argparse
 import os
+import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from fastcore.nbio import dict2nb, nb2str
-from jupyter_client.kernelspec import KernelSpecManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from jupyter_client import KernelManager
 from nbdev.clean import clean_nb
+from nbformat.v4 import output_from_msg
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
 CELL_TIMEOUT = 120
 MAX_BYTES = 300_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "python3", "language": "python", "name": "python3"}
-# Progress bars carry timings, and a notebook has to work without a hub.
 KERNEL_ENV = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1",
+              "PYTHONSTARTUP": str(Path(__file__).resolve().parent / "kernel_startup.py"),
               "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 
@@ -31,11 +33,19 @@ def find(names):
     return found
 
 
-def clean_output(output):
-    """Take out of a cell's output what changes from run to run: widget ids and the frames of a traceback."""
-    output.get("data", {}).pop(WIDGET, None)
-    if output["output_type"] == "error":
-        output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
+def marked(cell, marker):
+    """Does the cell carry this comment of nbval's?"""
+    return any(line.strip().lstrip("# ") == marker for line in cell.source.splitlines() if line.strip()[:1] == "#")
+
+
+def clean_outputs(cell):
+    """Take out of a cell's outputs what changes from run to run: widget ids and the frames of a traceback."""
+    if marked(cell, "NBVAL_IGNORE_OUTPUT"):  # the picture under a slider stays, the slider's repr goes
+        cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+    for output in cell.outputs:
+        output.get("data", {}).pop(WIDGET, None)
+        if output["output_type"] == "error":
+            output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
 
 
 def cleaned(nb):
@@ -44,42 +54,57 @@ def cleaned(nb):
     clean_nb(nb)
     nb.metadata = {"kernelspec": KERNELSPEC, **{k: v for k, v in nb.metadata.items() if k == "nbdev"}}
     for cell in nb.cells:
-        for output in cell.get("outputs", []):
-            clean_output(output)
+        if cell.cell_type == "code":
+            clean_outputs(cell)
     return nb2str(nb)
 
 
-def marked(cell, marker):
-    """Does the cell carry this comment of nbval's?"""
-    return any(line.strip().lstrip("# ") == marker for line in cell.source.splitlines() if line.strip()[:1] == "#")
+@contextmanager
+def kernel(folder):
+    """A client of a fresh kernel of this environment."""
+    manager = KernelManager(kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager())
+    manager.start_kernel(cwd=str(folder), env={**os.environ, **KERNEL_ENV}, stderr=subprocess.DEVNULL)
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        yield client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
-def tag(nb):
-    """Tell nbclient what nbval's comments say; cleaning takes the tags out again."""
-    tags = {"NBVAL_SKIP": "skip-execution", "NBVAL_RAISES_EXCEPTION": "raises-exception"}
-    for cell in nb.cells:
-        cell.metadata["tags"] = [t for marker, t in tags.items() if marked(cell, marker)]
+def collect(outputs, message):
+    """Add what the kernel says to a cell's outputs; `interact` first clears what was there."""
+    kind, content = message["msg_type"], message["content"]
+    if kind == "clear_output":
+        outputs.clear()
+    elif kind == "stream" and outputs and outputs[-1].get("name") == content["name"]:
+        outputs[-1].text += content["text"]
+    elif kind in ("stream", "display_data", "execute_result", "error"):
+        outputs.append(output_from_msg(message))
+
+
+def run_cell(client, cell, number):
+    """Run one cell and keep its outputs."""
+    cell.outputs = []
+    try:
+        reply = client.execute_interactive(cell.source, allow_stdin=False, timeout=CELL_TIMEOUT,
+                                           output_hook=lambda message: collect(cell.outputs, message))
+    except TimeoutError:
+        sys.exit(f"Cell {number} took longer than {CELL_TIMEOUT} seconds:\n{cell.source}")
+    if reply["content"]["status"] == "error" and not marked(cell, "NBVAL_RAISES_EXCEPTION"):
+        sys.exit("\n".join([f"Cell {number} failed:", cell.source, *reply["content"]["traceback"]]))
 
 
 def execute(path):
     """Run a notebook in a fresh kernel."""
     nb = nbformat.read(path, as_version=4)
-    tag(nb)
-    client = NotebookClient(nb, timeout=CELL_TIMEOUT, startup_timeout=60, record_timing=False, store_widget_state=False,
-                            kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
-    # A python3 kernel that the user has installed elsewhere must not win over this environment's.
-    client.create_kernel_manager().kernel_spec_manager = KernelSpecManager(
-        kernel_dirs=[str(Path(sys.prefix) / "share/jupyter/kernels")])
-    client.execute(env={**os.environ, **KERNEL_ENV})
+    with kernel(path.parent) as client:
+        for number, cell in enumerate(nb.cells):
+            if cell.cell_type == "code" and cell.source.strip() and not marked(cell, "NBVAL_SKIP"):
+                run_cell(client, cell, number)
     return nb
-
-
-def execute_patiently(path):
-    """Run a notebook, and once more if its kernel stalls: with `interact`, nbclient does in a few runs of a hundred."""
-    try:
-        return execute(path)
-    except (CellTimeoutError, DeadKernelError):
-        return execute(path)
 
 
 def save(path, text):
@@ -91,7 +116,7 @@ def save(path, text):
 
 def process(path, afresh):
     """Clean a notebook, executed or as it is, and report its size."""
-    save(path, cleaned(execute_patiently(path) if afresh else nbformat.read(path, as_version=4)))
+    save(path, cleaned(execute(path) if afresh else nbformat.read(path, as_version=4)))
     size = path.stat().st_size
     print(f"{path.name}: {size / 1000:.0f} kB" + (", too large" if size > MAX_BYTES else ""), flush=True)
 
