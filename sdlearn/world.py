@@ -16,7 +16,7 @@ __all__ = ['COLORS', 'RED', 'ORANGE', 'YELLOW', 'GREEN', 'BLUE', 'PURPLE', 'PINK
            'a_thing', 'a_size', 'a_pair', 'a_few', 'a_scene', 'bond', 'facts', 'held_out', 'split', 'belongs',
            'sample_scene', 'pictures']
 
-# %% ../nbs/02_world.ipynb #87ace008
+# %% ../nbs/02_world.ipynb #1fa7334d
 import hashlib, random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-# %% ../nbs/02_world.ipynb #8cdc6ec0
+# %% ../nbs/02_world.ipynb #33534c78
 COLORS = dict(red=(216, 54, 56), orange=(244, 140, 40), yellow=(251, 210, 62), green=(72, 160, 80),
               blue=(52, 112, 204), purple=(132, 76, 176), pink=(246, 148, 184), brown=(132, 84, 54),
               black=(48, 45, 56), white=(250, 248, 242))
@@ -47,7 +47,7 @@ def tinted(
     "A function that makes a color darker or lighter."
     return lambda color: tuple(min(255, round(v * shade)) for v in color)
 
-# %% ../nbs/02_world.ipynb #14953625
+# %% ../nbs/02_world.ipynb #05b6d403
 class Pen:
     "Collects filled polygons in a unit square: x to the right, y down; figures face right and stand on y = 1."
     def __init__(
@@ -89,7 +89,7 @@ class Pen:
         self.oval(x, y, r, r * 1.15, WHITE)
         self.oval(x + r * .25, y, r * .62, r * .75, INK)
 
-# %% ../nbs/02_world.ipynb #9c8c28ad
+# %% ../nbs/02_world.ipynb #be9a80ec
 class Noun(NamedTuple):
     "How to draw a noun, and what the rest of the world must know of it."
     draw: object   # function of a `Pen`
@@ -115,7 +115,7 @@ def noun(
         return draw
     return add
 
-# %% ../nbs/02_world.ipynb #9301351a
+# %% ../nbs/02_world.ipynb #4f72fd4d
 def legs(p, xs, top, width):
     "Straight legs down to the ground, tucked in when it sits; every second one is in the shade."
     end = top + .1 if p.seated else 1 - width / 2
@@ -138,7 +138,7 @@ def person(p, legwear, top, hand):
         p.limb([(x, .5), (x + s * .11, .64)], .13, mix(top, INK, .15))
     p.oval(.5, .6, .2, .22, top)
 
-# %% ../nbs/02_world.ipynb #00b5ce60
+# %% ../nbs/02_world.ipynb #cb5ed6e5
 @noun(mouth=(.66, .5))
 def panda(p):
     for x in (.24, .76): p.oval(x, .11, .12, fill=BLACK)
@@ -241,7 +241,7 @@ def man(p):
     for x in (.47, .64): p.oval(x, .235, .03, .04, INK)
     p.limb([(.44, .355), (.55, .33), (.66, .355)], .06, hair)
 
-# %% ../nbs/02_world.ipynb #3b8a44bf
+# %% ../nbs/02_world.ipynb #1c1f16ec
 @noun(tone=(244, 224, 184), seat=(.5, .08))
 def temple(p):
     p.box(.14, .36, .86, .84, mix(p.main, BROWN, .55))
@@ -334,7 +334,7 @@ def balloon(p):
     p.poly([(.43, .72), (.5, .64), (.57, .72)], p.dark)
     p.oval(.4, .22, .06, .1, p.light, 25)
 
-# %% ../nbs/02_world.ipynb #2f6f61ee
+# %% ../nbs/02_world.ipynb #ea252bff
 class Place(NamedTuple):
     "A backdrop: a sky that fades downwards, and shapes in front of it."
     draw: object  # function of a `Pen` whose unit square is the picture
@@ -367,7 +367,7 @@ def cloud(p, x, y, r, fill=WHITE):
     "Three puffs on a flat base."
     for dx, dr in ((-.9, .6), (0, 1), (.9, .65)): p.oval(x + dx * r, y, r * dr, r * dr, fill, arc=(.5, 1))
 
-# %% ../nbs/02_world.ipynb #849e2cd0
+# %% ../nbs/02_world.ipynb #df1940a8
 @place(None, ((252, 232, 214), (246, 214, 200)), ((226, 240, 232), (204, 226, 220)),
        ((232, 228, 246), (214, 208, 236)), ((252, 244, 212), (244, 228, 184)))
 def plain(p): pass
@@ -435,7 +435,7 @@ def desert(p):
 def sky(p):
     for spot in ((.14, .24, .11), (.86, .14, .09), (.8, .86, .13), (.16, .96, .12)): cloud(p, *spot, (244, 250, 255))
 
-# %% ../nbs/02_world.ipynb #6d8de6b0
+# %% ../nbs/02_world.ipynb #df8d6f73
 @dataclass(frozen=True)
 class Thing:
     "What a noun phrase says."
@@ -464,7 +464,7 @@ class Figure(NamedTuple):
     shade: float   # brightness, near 1
     seated: bool   # drawn sitting?
 
-# %% ../nbs/02_world.ipynb #27a64425
+# %% ../nbs/02_world.ipynb #9f56d5af
 class Art(NamedTuple):
     "The polygons of one drawing in their unit square."
     points: np.ndarray # (n, 2) corners of all polygons
@@ -506,7 +506,7 @@ def spot(f, point):
     dx = (point[0] - (x0 + x1) / 2) * f.scale * f.stretch
     return f.x + (-dx if f.flip else dx), f.y - (y1 - point[1]) * f.scale
 
-# %% ../nbs/02_world.ipynb #0b39179f
+# %% ../nbs/02_world.ipynb #e2cd83f8
 SIZES = dict(small=.7, big=1.28)
 
 def figure(rng, thing, x, y, w, h, flip=None, seated=False):
@@ -577,7 +577,7 @@ def either(rng, p, things):
     "Side by side in either order."
     return rng.choice((row, mirrored(row)))(rng, p, things)
 
-# %% ../nbs/02_world.ipynb #35d00f3b
+# %% ../nbs/02_world.ipynb #dd9907da
 RELATIONS = {"riding": lambda *a: mounted(*a, .26), "sitting on": lambda *a: mounted(*a, .16), "eating": meal,
              "above": column, "below": mirrored(column), "left of": row, "right of": mirrored(row),
              "next to": either, "and": either}
@@ -597,7 +597,7 @@ def painted(scene):
     n = len(instances(scene))
     return (1, 0) if scene.relation in ("riding", "sitting on") else (0, 2, 1) if n == 3 else range(n)
 
-# %% ../nbs/02_world.ipynb #2497b5f7
+# %% ../nbs/02_world.ipynb #ba118ce5
 def corners(f, side):
     "All corners of a figure in a picture of `side` pixels: a flat list of x, y."
     points, _, (x0, y0, x1, y1), _ = art_of(f)
@@ -673,7 +673,7 @@ def draw(
     if p.water: flood(image, *p.water)
     return image.reduce(3)
 
-# %% ../nbs/02_world.ipynb #0555d1e7
+# %% ../nbs/02_world.ipynb #60eba030
 def masks(
     scene, # a `Scene`
     size=64, # side in pixels
@@ -695,7 +695,7 @@ def truth(
     "What is really there: one record for each figure."
     return [dict(noun=t.noun, color=t.color, size=t.size, box=box_of(m)) for t, m in zip(instances(scene), masks(scene))]
 
-# %% ../nbs/02_world.ipynb #4c6ed866
+# %% ../nbs/02_world.ipynb #d85fc0cb
 OPENINGS = ("",) * 5 + ("a photo of ", "a picture of ", "a drawing of ", "there is ")
 NUMBERS = {2: "two", 3: "three"}
 SAID = {"left of": "to the left of", "right of": "to the right of"}
@@ -743,7 +743,7 @@ def vocabulary(): # sorted list of str
               RELATIONS, SAID.values(), OPENINGS, ["an is are flying"]]
     return sorted({w for table in tables for words in table for w in words.split()})
 
-# %% ../nbs/02_world.ipynb #ace34b9e
+# %% ../nbs/02_world.ipynb #9d2867c5
 def mentioned(words):
     "The thing that a noun phrase names."
     hits = [name for name, n in NOUNS.items() if {name, n.plural} & set(words)]
@@ -761,7 +761,7 @@ def parse(
     sides = text.split(f" {relation} ", 1) if relation else [text]
     return Scene(tuple(mentioned(side.split()) for side in sides), relation, where)
 
-# %% ../nbs/02_world.ipynb #a829e7a5
+# %% ../nbs/02_world.ipynb #b12cd333
 RIDERS = tuple("panda cat horse elephant monkey bird astronaut man".split())
 PAIRS = {"riding": (RIDERS, "horse elephant fish car boat cat bird ball star".split()),
          "sitting on": (RIDERS, [name for name, n in NOUNS.items() if n.seat]),
@@ -797,7 +797,7 @@ def a_scene(rng):
     where = rng.choice([p for p in PLACES if p]) if rng.random() < .75 else None
     return Scene(things, relation, where, rng.getrandbits(32))
 
-# %% ../nbs/02_world.ipynb #96eca426
+# %% ../nbs/02_world.ipynb #5eabc5e6
 HELD_OUT_PROMPTS = ("an astronaut riding a horse", "a panda eating a taco at the beach", "a man sitting on a fish",
                     "a monkey in the river", "a temple at sunset", "a flying elephant")
 FAMOUS = {"astronaut on horse", "panda eating taco", "man on fish",
@@ -835,7 +835,7 @@ def belongs(scene, name):
     "Is a scene in the split of that name? None is all."
     return name in (None, split(scene))
 
-# %% ../nbs/02_world.ipynb #910756c9
+# %% ../nbs/02_world.ipynb #7af1c7c3
 def sample_scene(
     rng, # `random.Random`
     split="train", # "train", "held-out" or None for any
