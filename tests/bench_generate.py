@@ -1,0 +1,43 @@
+"How long a warm `generate` takes beside the stock pipeline: `python -m tests.bench_generate [--model tiny] [--runs 15]`."
+import argparse
+import gc
+import os
+import statistics
+import time
+
+import torch
+
+from sdlearn.core import make_generator
+from sdlearn.pipeline import generate, load_parts
+
+PROMPT = "a red cat at the beach"
+
+
+def seconds(draw):
+    "Processor time of one picture, which a busy machine does not change."
+    gc.collect()
+    start = time.process_time()
+    draw()
+    return time.process_time() - start
+
+
+def compare(parts, runs=15, **kwargs):
+    "Medians of both, from interleaved runs on one thread."
+    torch.set_num_threads(1)
+    os.environ["TQDM_DISABLE"] = "1"
+    pipe = parts.to_pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    kwargs = dict(guidance_scale=7.5, num_inference_steps=30, **kwargs)
+    ours, stock = (lambda: generate(parts, PROMPT, generator=make_generator(0), **kwargs)), (lambda: pipe(PROMPT, generator=make_generator(0), **kwargs))
+    ours(), stock()
+    pairs = [(seconds(ours), seconds(stock)) for _ in range(runs)]
+    return tuple(statistics.median(times) for times in zip(*pairs))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--runs", type=int, default=15)
+    args = parser.parse_args()
+    mine, theirs = compare(load_parts(args.model, device="cpu"), args.runs)
+    print(f"generate {mine:.3f} s, StableDiffusionPipeline {theirs:.3f} s, ratio {mine / theirs:.3f}")
