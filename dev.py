@@ -93,41 +93,39 @@ def install():
 def setup():
     check_python()
     stamped = read_stamp().get("hash") == fingerprint()
-    working = succeeds("-c", PROBE)
-    if stamped and working:
+    if stamped and succeeds("-c", PROBE):
         return
     if stamped or not succeeds("-m", "pip", "--version"):
         make_venv()
     install()
 
 
-def python(*args, cwd=None, env=None):
-    return subprocess.run([PYTHON, *args], cwd=cwd, env={**os.environ, **(env or {})}).returncode
+def call(*args, cwd=None, env=None):
+    return subprocess.run(args, cwd=cwd, env={**os.environ, **(env or {})}).returncode
 
 
-def call(module, function, *args, name="dev.py"):
-    code = f"import sys; sys.argv[0] = {name!r}; from {module} import {function}; {function}()"
-    return python("-c", code, *args)
+def script(name):
+    return PYTHON.with_name(name + PYTHON.suffix)
 
 
 def run(args):
     """`run "PROMPT" [options]`: draw the prompt into out/. Options are sdlearn-generate's."""
-    return call("sdlearn.pipeline", "generate_main", "--out", "out", *args, name="sdlearn-generate")
+    return call(script("sdlearn-generate"), "--out", "out", *args)
 
 
 def train(args):
     """`train [options]`: train the whole stack. Options are sdlearn-train's."""
-    return call("sdlearn.pipeline", "train_main", *args, name="sdlearn-train")
+    return call(script("sdlearn-train"), *args)
 
 
 def test(args):
     """`test [pytest options]`: run every test and every notebook."""
     where = [] if any((ROOT / a.split("::")[0]).exists() for a in args) else ["tests", "nbs"]
-    return python("-m", "pytest", *NBVAL, "--cov=sdlearn", *where, *args, cwd=ROOT, env=TEST_ENV)
+    return call(PYTHON, "-m", "pytest", *NBVAL, "--cov=sdlearn", *where, *args, cwd=ROOT, env=TEST_ENV)
 
 
 def notebooks(*args):
-    return python(ROOT / "tests/notebooks.py", *args, cwd=ROOT, env=TEST_ENV)
+    return call(PYTHON, ROOT / "tests/notebooks.py", *args, cwd=ROOT, env=TEST_ENV)
 
 
 def refresh(args):
@@ -142,12 +140,12 @@ def clean(args):
 
 def export(args):
     """`export`: write the modules from the notebooks."""
-    return python("-c", "from nbdev.doclinks import nbdev_export; nbdev_export()", *args, cwd=ROOT)
+    return call(PYTHON, "-c", "from nbdev.doclinks import nbdev_export; nbdev_export()", *args, cwd=ROOT)
 
 
 def lab(args):
     """`lab`: open JupyterLab on the first notebook."""
-    return python("-m", "jupyterlab", *(args or ["nbs/00_tour.ipynb"]), cwd=ROOT)
+    return call(PYTHON, "-m", "jupyterlab", *(args or ["nbs/00_tour.ipynb"]), cwd=ROOT)
 
 
 COMMANDS = {"setup": lambda args: 0, **{f.__name__: f for f in (run, test, lab, train, refresh, clean, export)}}
@@ -159,8 +157,8 @@ def main():
         description="Sets up .venv when needed, then runs a command.", epilog=f"commands:\n  `setup`: only set up.\n{about}")
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     command = parser.parse_args(sys.argv[1:2]).command
-    setup()
     try:
+        setup()
         sys.exit(COMMANDS[command](sys.argv[2:]))
     except KeyboardInterrupt:
         sys.exit(130)
