@@ -43,7 +43,10 @@ def clean_outputs(cell):
     if marked(cell, "NBVAL_IGNORE_OUTPUT"):  # the picture under a slider stays, the slider's repr goes
         cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     for output in cell.outputs:
-        output.get("data", {}).pop(WIDGET, None)
+        data = output.get("data", {})
+        data.pop(WIDGET, None)
+        if "image/png" in data:  # Pillow offers its pictures twice
+            data.pop("image/jpeg", None)
         if output["output_type"] == "error":
             output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
 
