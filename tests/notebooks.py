@@ -23,6 +23,10 @@ KERNEL_ENV = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"
               "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 
 
+class NotebookError(Exception):
+    """A cell that failed or took too long."""
+
+
 def find(names):
     """Notebooks whose file name, or module name, is in `names`; all of them if there is none."""
     paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
@@ -95,9 +99,9 @@ def run_cell(client, cell, number):
         reply = client.execute_interactive(cell.source, allow_stdin=False, timeout=CELL_TIMEOUT,
                                            output_hook=lambda message: collect(cell.outputs, message))
     except TimeoutError:
-        sys.exit(f"Cell {number} took longer than {CELL_TIMEOUT} seconds:\n{cell.source}")
+        raise NotebookError(f"cell {number} took longer than {CELL_TIMEOUT} seconds:\n{cell.source}") from None
     if reply["content"]["status"] == "error" and not marked(cell, "NBVAL_RAISES_EXCEPTION"):
-        sys.exit("\n".join([f"Cell {number} failed:", cell.source, *reply["content"]["traceback"]]))
+        raise NotebookError("\n".join([f"cell {number} failed:", cell.source, *reply["content"]["traceback"]]))
 
 
 def execute(path):
@@ -130,8 +134,14 @@ def main():
     parser.add_argument("action", choices=["refresh", "clean"])
     parser.add_argument("names", nargs="*", metavar="NAME")
     args = parser.parse_args()
+    failed = False
     for path in find(args.names):
-        process(path, args.action == "refresh")
+        try:
+            process(path, args.action == "refresh")
+        except NotebookError as error:
+            print(f"{path.name} is left as it was: {error}", flush=True)
+            failed = True
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
