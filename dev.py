@@ -68,7 +68,7 @@ def make_venv():
     shutil.rmtree(VENV, ignore_errors=True)
     try:
         venv.create(VENV, with_pip=True)
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.CalledProcessError):
         fail("Python could not make a virtual environment here: check that the disk has room and that Python's "
              "venv module is installed (python3-venv on Debian and Ubuntu).")
 
