@@ -247,7 +247,7 @@ def test_entry_points_exist():
 # README and the rest
 
 def test_readme_commands_exist():
-    commands = re.findall(r"python3?\S* dev\.py (\w+)", read("README.md"))
+    commands = re.findall(r"python3?\S* dev\.py (\w+)", read("README.md") + read("CONTRIBUTING.md"))
     assert {"run", "test"} <= set(commands) <= set(load_dev().COMMANDS)
     scripts = set(re.findall(r"\b(sdlearn-\w+)\b", read("README.md")))
     assert scripts <= set(project()["scripts"])
