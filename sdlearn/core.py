@@ -6,8 +6,8 @@
 __all__ = ['image_grid', 'to_tensor', 'to_images', 'make_generator', 'randn', 'default_device', 'default_dtype',
            'replace_on_success', 'verdict']
 
-# %% ../nbs/01_core.ipynb #8cdc0c7f
-import os, shutil
+# %% ../nbs/01_core.ipynb #f2fe8f79
+import os, shutil, textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-# %% ../nbs/01_core.ipynb #dc655f63
+# %% ../nbs/01_core.ipynb #c11754b0
 def _titled(image, label, size, font):
     "One cell of a grid: the picture above its label."
-    cell = Image.new("RGB", (size, size + (font.size + 6 if label else 0)), "white")
+    lines = textwrap.wrap(label or "", int(1.9*size/font.size))
+    cell = Image.new("RGB", (size, size + round(1.3*font.size*len(lines))), "white")
     cell.paste(image.convert("RGB").resize((size, size), Image.Resampling.NEAREST))
-    width = font.getlength(label or "")
-    ImageDraw.Draw(cell).text(((size - width)/2, size + 1), label or "", fill="black", font=font)
+    ImageDraw.Draw(cell).text((size/2, size + 1), "\n".join(lines), "black", font, anchor="ma", align="center", spacing=1)
     return cell
 
 def image_grid(
     images, # list of PIL images
     cols:int=8, # pictures in a row
-    labels=None, # one text for each picture, drawn below it
+    labels=None, # one text for each picture, drawn below it, in several lines if need be
     size:int=96, # side of a picture in the grid, in pixels
     pad:int=4, # white space around each, in pixels
 ) -> Image.Image:
@@ -39,7 +39,7 @@ def image_grid(
     for i, cell in enumerate(cells): grid.paste(cell, (i % cols*w + pad, i // cols*h + pad))
     return grid
 
-# %% ../nbs/01_core.ipynb #28cc0392
+# %% ../nbs/01_core.ipynb #83cc271f
 def to_tensor(
     image, # a PIL image or a list of them, one size
 ) -> torch.Tensor: # (b, 3, h, w) in [-1, 1]
@@ -55,7 +55,7 @@ def to_images(
     pixels = (sample.detach().float().cpu() / 2 + 0.5).clamp(0, 1) * 255
     return [Image.fromarray(o) for o in pixels.round().byte().permute(0, 2, 3, 1).numpy()]
 
-# %% ../nbs/01_core.ipynb #02e42cd4
+# %% ../nbs/01_core.ipynb #5d664627
 def make_generator(
     seed:int, # any whole number
 ) -> torch.Generator: # on the CPU
@@ -71,7 +71,7 @@ def randn(
     "Gaussian noise, drawn on the CPU in float32 and then moved."
     return torch.randn(shape, generator=generator).to(device, dtype)
 
-# %% ../nbs/01_core.ipynb #51200cbd
+# %% ../nbs/01_core.ipynb #64cba5f5
 def default_device() -> str: # "cuda", "mps" or "cpu"
     "The fastest device of this machine."
     if torch.cuda.is_available(): return "cuda"
@@ -81,7 +81,7 @@ def default_dtype(device) -> torch.dtype: # float16 on a GPU, float32 on the CPU
     "The dtype to run a trained network in on `device`."
     return torch.float32 if torch.device(device).type == "cpu" else torch.float16
 
-# %% ../nbs/01_core.ipynb #fbb8cb72
+# %% ../nbs/01_core.ipynb #939eb3ef
 @contextmanager
 def replace_on_success(
     path, # the file or folder to write
@@ -89,7 +89,7 @@ def replace_on_success(
     "Yields a temporary path beside `path`, which replaces it if the block ends without an error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
         if temporary.is_dir() and path.exists(): shutil.rmtree(path)
@@ -97,7 +97,7 @@ def replace_on_success(
     finally:
         if temporary.exists(): (shutil.rmtree if temporary.is_dir() else os.remove)(temporary)
 
-# %% ../nbs/01_core.ipynb #36f9bc41
+# %% ../nbs/01_core.ipynb #5624edcc
 def verdict(
     check, # function of the answer that raises an error whose message says what is wrong
     answer, # the reader's function or value
