@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['attention', 'AttentionRecorder', 'RecordingProcessor', 'record_attention', 'word_positions', 'word_maps']
 
-# %% ../nbs/08_attention.ipynb #25ed1b60
+# %% ../nbs/08_attention.ipynb #d6ec0f47
 import math
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 
-# %% ../nbs/08_attention.ipynb #1108e1fe
+# %% ../nbs/08_attention.ipynb #ed28873a
 def attention(
     query: torch.Tensor, # (b, q, heads * d) what each place asks
     key: torch.Tensor, # (b, n, heads * d) what each token offers
@@ -27,7 +27,7 @@ def attention(
     probs = scores.softmax(dim=-1).to(value.dtype)
     return (probs @ value).transpose(1, 2).flatten(2), probs
 
-# %% ../nbs/08_attention.ipynb #f9c9f16c
+# %% ../nbs/08_attention.ipynb #b4b5b50c
 class AttentionRecorder:
     "Collects every word's cross-attention, one entry per forward pass of the UNet."
     def __init__(self,
@@ -64,7 +64,7 @@ def _grid(size, places):
     while size[0] * size[1] > places: size = (size[0] + 1) // 2, (size[1] + 1) // 2
     return size
 
-# %% ../nbs/08_attention.ipynb #5c1c85b7
+# %% ../nbs/08_attention.ipynb #2fa88d1c
 class RecordingProcessor:
     "A drop-in cross-attention processor that computes attention openly and tells the recorder."
     def __init__(self,
@@ -94,7 +94,7 @@ def record_attention(
         unet.set_attn_processor(before)
         for hook in hooks: hook.remove()
 
-# %% ../nbs/08_attention.ipynb #8492dd51
+# %% ../nbs/08_attention.ipynb #bf345350
 def word_positions(
     tokenizer, # CLIPTokenizer
     prompt: str, # one prompt

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['guide', 'rescale_guidance', 'guided_denoiser']
 
-# %% ../nbs/11_guidance.ipynb #6069ba05
+# %% ../nbs/11_guidance.ipynb #b95baed5
 import torch
 
-# %% ../nbs/11_guidance.ipynb #38260bca
+# %% ../nbs/11_guidance.ipynb #7ca4342b
 def guide(
     noise_pred_uncond: torch.Tensor, # (b, 4, h/8, w/8) prediction without the text, or with the negative prompt
     noise_pred_text: torch.Tensor, # (b, 4, h/8, w/8) prediction with the text
@@ -17,7 +17,7 @@ def guide(
     "Classifier-free guidance: Ho & Salimans 2022, equation 6, whose weight w is s - 1 (s = 1 + w)."
     return noise_pred_uncond + guidance_scale * (noise_pred_text - noise_pred_uncond)
 
-# %% ../nbs/11_guidance.ipynb #ff6039ac
+# %% ../nbs/11_guidance.ipynb #fb04419b
 def rescale_guidance(
     noise_pred: torch.Tensor, # (b, 4, h/8, w/8) guided prediction
     noise_pred_text: torch.Tensor, # (b, 4, h/8, w/8) prediction with the text
@@ -27,7 +27,7 @@ def rescale_guidance(
     std_text, std = (x.std(dim=(1, 2, 3), keepdim=True) for x in (noise_pred_text, noise_pred))
     return guidance_rescale * (noise_pred * (std_text / std)) + (1 - guidance_rescale) * noise_pred
 
-# %% ../nbs/11_guidance.ipynb #29de1af9
+# %% ../nbs/11_guidance.ipynb #913c2d96
 def guided_denoiser(
     unet, # UNet2DConditionModel
     prompt_embeds: torch.Tensor, # (b, n, d) the prompts

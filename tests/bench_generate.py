@@ -1,14 +1,13 @@
 "How long a warm `generate` takes beside the stock pipeline: `python -m tests.bench_generate [--model tiny] [--runs 15]`."
 import argparse
 import gc
-import os
 import statistics
 import time
 
 import torch
 
 from sdlearn.core import make_generator
-from sdlearn.pipeline import generate, load_parts
+from sdlearn.pipeline import GUIDANCE_SCALE, NUM_INFERENCE_STEPS, generate, load_parts
 
 PROMPT = "a red cat at the beach"
 
@@ -24,10 +23,9 @@ def seconds(draw):
 def compare(parts, runs=15, **kwargs):
     "Medians of both, from interleaved runs on one thread."
     torch.set_num_threads(1)
-    os.environ["TQDM_DISABLE"] = "1"
     pipe = parts.to_pipeline()
-    pipe.set_progress_bar_config(disable=True)
-    kwargs = dict(guidance_scale=7.5, num_inference_steps=30, **kwargs)
+    pipe.set_progress_bar_config(leave=False)  # as ours
+    kwargs = dict(guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS, **kwargs)
     ours, stock = (lambda: generate(parts, PROMPT, generator=make_generator(0), **kwargs)), (lambda: pipe(PROMPT, generator=make_generator(0), **kwargs))
     ours(), stock()
     pairs = [(seconds(ours), seconds(stock)) for _ in range(runs)]

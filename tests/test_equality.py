@@ -17,8 +17,7 @@ build = functools.cache(build_parts)
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setenv("TQDM_DISABLE", "1")
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
