@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['diffusion_loss', 'Endless', 'learning_rate', 'save_state', 'load_state', 'train']
 
-# %% ../nbs/04_denoiser.ipynb #512ff639
+# %% ../nbs/04_denoiser.ipynb #fc23ae95
 import math
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from .core import make_generator, randn, replace_on_success
 from .schedule import add_noise, velocity
 
-# %% ../nbs/04_denoiser.ipynb #451e5030
+# %% ../nbs/04_denoiser.ipynb #aa146b77
 def diffusion_loss(
     denoise, # function of (noisy (b, c, h, w), t (b,)) that gives the model output (b, c, h, w)
     sample, # (b, c, h, w) clean pictures or latents
@@ -35,7 +35,7 @@ def diffusion_loss(
     target = noise if prediction_type == "epsilon" else velocity(sample, noise, t, alphas_cumprod)
     return F.mse_loss(denoise(add_noise(sample, noise, t, alphas_cumprod), t).float(), target)
 
-# %% ../nbs/04_denoiser.ipynb #0ad66274
+# %% ../nbs/04_denoiser.ipynb #515b7bfa
 class Endless(torch.utils.data.Dataset):
     "A data set without end, whose item `i` is `item(i)`."
     def __init__(self,
@@ -44,6 +44,7 @@ class Endless(torch.utils.data.Dataset):
         self.item = item
     def __getitem__(self, i): return self.item(i)
 
+# %% ../nbs/04_denoiser.ipynb #43e4491a
 def learning_rate(
     step:int, # steps done
     steps:int, # steps in all
@@ -52,6 +53,14 @@ def learning_rate(
     warmup = max(1, steps // 50)
     return min((step + 1)/warmup, 0.5 + 0.5*math.cos(math.pi*step/steps))
 
+# %% ../nbs/04_denoiser.ipynb #275a6de8
+def _batches(dataset, batch_size, start, steps, accelerator, workers):
+    "Batches `start` to `steps` of an endless data set, a different part for each process."
+    n = batch_size*accelerator.num_processes
+    indices = range(start*n + accelerator.process_index, steps*n, accelerator.num_processes)
+    return DataLoader(dataset, batch_size, sampler=indices, num_workers=workers)
+
+# %% ../nbs/04_denoiser.ipynb #1b4d02da
 def save_state(
     path, # safetensors file, replaced as a whole
     model, # network
@@ -66,6 +75,7 @@ def save_state(
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()} | {"losses": torch.tensor(losses)}
     with replace_on_success(path) as temporary: save_file(tensors, temporary)
 
+# %% ../nbs/04_denoiser.ipynb #4490493d
 def load_state(
     path, # safetensors file from `save_state`
     model, # network of the same shape
@@ -84,13 +94,23 @@ def load_state(
     ema.optimization_step = len(losses)
     return losses
 
-# %% ../nbs/04_denoiser.ipynb #9fbc3d48
-def _batches(dataset, batch_size, start, steps, accelerator, workers):
-    "Batches `start` to `steps` of an endless data set, a different part for each process."
-    n = batch_size*accelerator.num_processes
-    indices = range(start*n + accelerator.process_index, steps*n, accelerator.num_processes)
-    return DataLoader(dataset, batch_size, sampler=indices, num_workers=workers)
+# %% ../nbs/04_denoiser.ipynb #4f945334
+def _start(model, lr, ema_decay, checkpoint):
+    "Optimizer, averaged weights and losses: new ones, or what `checkpoint` holds."
+    ema = EMAModel(model.parameters(), decay=ema_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.01)
+    resumes = checkpoint and Path(checkpoint).exists()
+    return optimizer, ema, load_state(checkpoint, model, optimizer, ema) if resumes else []
 
+def _update(loss, model, optimizer, ema, accelerator):
+    "The weights go one step downhill; their average follows."
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    ema.step(model.parameters())
+
+# %% ../nbs/04_denoiser.ipynb #320477c1
 class _Objective(torch.nn.Module):
     "Network and loss as one module, so that several devices split its `forward`."
     def __init__(self, model, loss_fn):
@@ -98,6 +118,7 @@ class _Objective(torch.nn.Module):
         self.model, self.loss_fn = model, loss_fn
     def forward(self, batch, generator): return self.loss_fn(self.model, batch, generator)
 
+# %% ../nbs/04_denoiser.ipynb #d1408e94
 def train(
     model, # network; ends with the averaged weights
     loss_fn, # function of (model, batch, generator) that gives a scalar
@@ -116,21 +137,16 @@ def train(
     "AdamW with EMA on any device or number of processes; resumes from `checkpoint` if that file is there."
     accelerator = Accelerator(mixed_precision=mixed_precision)
     model = model.to(accelerator.device).train()
-    ema = EMAModel(model.parameters(), decay=ema_decay)
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.01)
-    losses = load_state(checkpoint, model, optimizer, ema) if checkpoint and Path(checkpoint).exists() else []
+    optimizer, ema, losses = _start(model, lr, ema_decay, checkpoint)
     objective, optimizer = accelerator.prepare(_Objective(model, loss_fn), optimizer)
-    bar = tqdm(total=steps, initial=len(losses), leave=False, disable=not accelerator.is_main_process)
+    quiet = {} if accelerator.is_main_process else {"disable": True} # an explicit False would override TQDM_DISABLE
+    bar = tqdm(total=steps, initial=len(losses), leave=False, **quiet)
     for batch in _batches(dataset, batch_size, len(losses), steps, accelerator, workers):
         step = len(losses)
         generator = make_generator((seed*1_000_003 + step)*64 + accelerator.process_index)
         for group in optimizer.param_groups: group["lr"] = lr*learning_rate(step, steps)
         loss = objective(send_to_device(batch, accelerator.device), generator)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.step(model.parameters())
+        _update(loss, model, optimizer, ema, accelerator)
         losses.append(loss.item())
         bar.update()
         bar.set_postfix(loss=f"{sum(losses[-100:])/len(losses[-100:]):.4f}")
