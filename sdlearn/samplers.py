@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['ddim_step', 'ddpm_step', 'euler_step', 'dpm_step', 'pred_original_sample', 'sampling_loop']
 
-# %% ../nbs/05_samplers.ipynb #ab6c4f24
+# %% ../nbs/05_samplers.ipynb #ec72e550
 import inspect
 import torch
 from tqdm.auto import tqdm
 
 from .schedule import to_noise_and_sample
 
-# %% ../nbs/05_samplers.ipynb #42e7f935
+# %% ../nbs/05_samplers.ipynb #52aba23c
 def ddim_step(
     sample, # (b, c, h, w) noisy sample, x_t
     noise_pred, # (b, c, h, w)
@@ -27,7 +27,7 @@ def ddim_step(
     prev_sample = a_prev**0.5*pred_original_sample + (1 - a_prev - sigma**2)**0.5*noise_pred
     return prev_sample if noise is None else prev_sample + sigma*noise
 
-# %% ../nbs/05_samplers.ipynb #230477fd
+# %% ../nbs/05_samplers.ipynb #3b583a98
 def ddpm_step(
     sample, # (b, c, h, w) noisy sample, x_t
     noise_pred, # (b, c, h, w)
@@ -41,7 +41,7 @@ def ddpm_step(
     mean = (a_prev**0.5*(1 - alpha)*pred_original_sample + alpha**0.5*(1 - a_prev)*sample)/(1 - a)
     return mean if noise is None else mean + ((1 - a_prev)/(1 - a)*(1 - alpha))**0.5*noise
 
-# %% ../nbs/05_samplers.ipynb #ea8ec742
+# %% ../nbs/05_samplers.ipynb #05cf3a5c
 def euler_step(
     sample, # (b, c, h, w) sample in sigma space: picture plus sigma times noise
     noise_pred, # (b, c, h, w)
@@ -51,7 +51,7 @@ def euler_step(
     "One Euler step along the probability-flow ODE, whose slope is the noise (Karras et al. 2022, algorithm 1)."
     return sample + (sigma_next - sigma)*noise_pred
 
-# %% ../nbs/05_samplers.ipynb #eeba1c8b
+# %% ../nbs/05_samplers.ipynb #0755055a
 def dpm_step(
     sample, # (b, c, h, w) noisy sample, x_t
     noise_pred, # (b, c, h, w)
@@ -69,7 +69,7 @@ def dpm_step(
     prev_sample = ((1 - a_prev)/(1 - a))**0.5*sample - a_prev**0.5*torch.expm1(-h)*direction
     return prev_sample, (pred_original_sample, a)
 
-# %% ../nbs/05_samplers.ipynb #0b143be1
+# %% ../nbs/05_samplers.ipynb #a9e763ff
 def _step_options(scheduler, eta, generator):
     "The optional arguments that this scheduler's `step` takes."
     taken = inspect.signature(scheduler.step).parameters
@@ -84,7 +84,7 @@ def pred_original_sample(
     "The clean picture that the network's output implies at `t`."
     return to_noise_and_sample(model_output, model_input, round(float(t)), scheduler.alphas_cumprod, scheduler.config.prediction_type)[1]
 
-# %% ../nbs/05_samplers.ipynb #123711ee
+# %% ../nbs/05_samplers.ipynb #81caa7bf
 def sampling_loop(
     denoise, # function of (model_input (b, c, h, w), t) that gives the model output (b, c, h, w)
     scheduler, # a diffusers scheduler after `set_timesteps`
