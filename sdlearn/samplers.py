@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['ddim_step', 'ddpm_step', 'euler_step', 'dpm_step', 'pred_original_sample', 'sampling_loop']
 
-# %% ../nbs/05_samplers.ipynb #ec72e550
+# %% ../nbs/05_samplers.ipynb #7f53dc08
 import inspect
 import torch
 from tqdm.auto import tqdm
 
 from .schedule import to_noise_and_sample
 
-# %% ../nbs/05_samplers.ipynb #52aba23c
+# %% ../nbs/05_samplers.ipynb #5a6d9c6c
 def ddim_step(
     sample, # (b, c, h, w) noisy sample, x_t
     noise_pred, # (b, c, h, w)
@@ -27,7 +27,7 @@ def ddim_step(
     prev_sample = a_prev**0.5*pred_original_sample + (1 - a_prev - sigma**2)**0.5*noise_pred
     return prev_sample if noise is None else prev_sample + sigma*noise
 
-# %% ../nbs/05_samplers.ipynb #3b583a98
+# %% ../nbs/05_samplers.ipynb #3d1efdd0
 def ddpm_step(
     sample, # (b, c, h, w) noisy sample, x_t
     noise_pred, # (b, c, h, w)
@@ -41,7 +41,7 @@ def ddpm_step(
     mean = (a_prev**0.5*(1 - alpha)*pred_original_sample + alpha**0.5*(1 - a_prev)*sample)/(1 - a)
     return mean if noise is None else mean + ((1 - a_prev)/(1 - a)*(1 - alpha))**0.5*noise
 
-# %% ../nbs/05_samplers.ipynb #05cf3a5c
+# %% ../nbs/05_samplers.ipynb #a33f752e
 def euler_step(
     sample, # (b, c, h, w) sample in sigma space: picture plus sigma times noise
     noise_pred, # (b, c, h, w)
@@ -51,7 +51,7 @@ def euler_step(
     "One Euler step along the probability-flow ODE, whose slope is the noise (Karras et al. 2022, algorithm 1)."
     return sample + (sigma_next - sigma)*noise_pred
 
-# %% ../nbs/05_samplers.ipynb #0755055a
+# %% ../nbs/05_samplers.ipynb #9141b4b2
 def dpm_step(
     sample, # (b, c, h, w) noisy sample, x_t
     noise_pred, # (b, c, h, w)
@@ -69,7 +69,7 @@ def dpm_step(
     prev_sample = ((1 - a_prev)/(1 - a))**0.5*sample - a_prev**0.5*torch.expm1(-h)*direction
     return prev_sample, (pred_original_sample, a)
 
-# %% ../nbs/05_samplers.ipynb #a9e763ff
+# %% ../nbs/05_samplers.ipynb #d43a4b29
 def _step_options(scheduler, eta, generator):
     "The optional arguments that this scheduler's `step` takes."
     taken = inspect.signature(scheduler.step).parameters
@@ -84,7 +84,7 @@ def pred_original_sample(
     "The clean picture that the network's output implies at `t`."
     return to_noise_and_sample(model_output, model_input, round(float(t)), scheduler.alphas_cumprod, scheduler.config.prediction_type)[1]
 
-# %% ../nbs/05_samplers.ipynb #81caa7bf
+# %% ../nbs/05_samplers.ipynb #1de1a702
 def sampling_loop(
     denoise, # function of (model_input (b, c, h, w), t) that gives the model output (b, c, h, w)
     scheduler, # a diffusers scheduler after `set_timesteps`
