@@ -6,7 +6,7 @@
 __all__ = ['image_grid', 'to_tensor', 'to_images', 'make_generator', 'randn', 'default_device', 'default_dtype',
            'replace_on_success', 'verdict']
 
-# %% ../nbs/01_core.ipynb #f2fe8f79
+# %% ../nbs/01_core.ipynb #e51029a3
 import os, shutil, textwrap
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-# %% ../nbs/01_core.ipynb #c11754b0
+# %% ../nbs/01_core.ipynb #51b49bd3
 def _titled(image, label, size, font):
     "One cell of a grid: the picture above its label."
     lines = textwrap.wrap(label or "", int(1.9*size/font.size))
@@ -39,7 +39,7 @@ def image_grid(
     for i, cell in enumerate(cells): grid.paste(cell, (i % cols*w + pad, i // cols*h + pad))
     return grid
 
-# %% ../nbs/01_core.ipynb #83cc271f
+# %% ../nbs/01_core.ipynb #64665d7c
 def to_tensor(
     image, # a PIL image or a list of them, one size
 ) -> torch.Tensor: # (b, 3, h, w) in [-1, 1]
@@ -55,7 +55,7 @@ def to_images(
     pixels = (sample.detach().float().cpu() / 2 + 0.5).clamp(0, 1) * 255
     return [Image.fromarray(o) for o in pixels.round().byte().permute(0, 2, 3, 1).numpy()]
 
-# %% ../nbs/01_core.ipynb #5d664627
+# %% ../nbs/01_core.ipynb #c0d5b7e4
 def make_generator(
     seed:int, # any whole number
 ) -> torch.Generator: # on the CPU
@@ -71,17 +71,19 @@ def randn(
     "Gaussian noise, drawn on the CPU in float32 and then moved."
     return torch.randn(shape, generator=generator).to(device, dtype)
 
-# %% ../nbs/01_core.ipynb #64cba5f5
+# %% ../nbs/01_core.ipynb #7fb02fd5
 def default_device() -> str: # "cuda", "mps" or "cpu"
     "The fastest device of this machine."
     if torch.cuda.is_available(): return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
-def default_dtype(device) -> torch.dtype: # float16 on a GPU, float32 on the CPU
+def default_dtype(
+    device, # "cuda", "mps", "cpu" or a torch.device
+) -> torch.dtype: # float16 on a GPU, float32 on the CPU
     "The dtype to run a trained network in on `device`."
     return torch.float32 if torch.device(device).type == "cpu" else torch.float16
 
-# %% ../nbs/01_core.ipynb #939eb3ef
+# %% ../nbs/01_core.ipynb #d097a572
 @contextmanager
 def replace_on_success(
     path, # the file or folder to write
@@ -97,7 +99,7 @@ def replace_on_success(
     finally:
         if temporary.exists(): (shutil.rmtree if temporary.is_dir() else os.remove)(temporary)
 
-# %% ../nbs/01_core.ipynb #5624edcc
+# %% ../nbs/01_core.ipynb #f0759faa
 def verdict(
     check, # function of the answer that raises an error whose message says what is wrong
     answer, # the reader's function or value
