@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['diffusion_loss', 'Endless', 'learning_rate', 'save_state', 'load_state', 'train']
 
-# %% ../nbs/04_denoiser.ipynb #fc23ae95
+# %% ../nbs/04_denoiser.ipynb #07cd3459
 import math
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from .core import make_generator, randn, replace_on_success
 from .schedule import add_noise, velocity
 
-# %% ../nbs/04_denoiser.ipynb #aa146b77
+# %% ../nbs/04_denoiser.ipynb #0b135fe2
 def diffusion_loss(
     denoise, # function of (noisy (b, c, h, w), t (b,)) that gives the model output (b, c, h, w)
     sample, # (b, c, h, w) clean pictures or latents
@@ -35,7 +35,7 @@ def diffusion_loss(
     target = noise if prediction_type == "epsilon" else velocity(sample, noise, t, alphas_cumprod)
     return F.mse_loss(denoise(add_noise(sample, noise, t, alphas_cumprod), t).float(), target)
 
-# %% ../nbs/04_denoiser.ipynb #515b7bfa
+# %% ../nbs/04_denoiser.ipynb #fd051833
 class Endless(torch.utils.data.Dataset):
     "A data set without end, whose item `i` is `item(i)`."
     def __init__(self,
@@ -44,7 +44,7 @@ class Endless(torch.utils.data.Dataset):
         self.item = item
     def __getitem__(self, i): return self.item(i)
 
-# %% ../nbs/04_denoiser.ipynb #43e4491a
+# %% ../nbs/04_denoiser.ipynb #cc92f26c
 def learning_rate(
     step:int, # steps done
     steps:int, # steps in all
@@ -53,14 +53,14 @@ def learning_rate(
     warmup = max(1, steps // 50)
     return min((step + 1)/warmup, 0.5 + 0.5*math.cos(math.pi*step/steps))
 
-# %% ../nbs/04_denoiser.ipynb #275a6de8
+# %% ../nbs/04_denoiser.ipynb #9b156c5e
 def _batches(dataset, batch_size, start, steps, accelerator, workers):
     "Batches `start` to `steps` of an endless data set, a different part for each process."
     n = batch_size*accelerator.num_processes
     indices = range(start*n + accelerator.process_index, steps*n, accelerator.num_processes)
     return DataLoader(dataset, batch_size, sampler=indices, num_workers=workers)
 
-# %% ../nbs/04_denoiser.ipynb #1b4d02da
+# %% ../nbs/04_denoiser.ipynb #8734225d
 def save_state(
     path, # safetensors file, replaced as a whole
     model, # network
@@ -75,7 +75,7 @@ def save_state(
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()} | {"losses": torch.tensor(losses)}
     with replace_on_success(path) as temporary: save_file(tensors, temporary)
 
-# %% ../nbs/04_denoiser.ipynb #4490493d
+# %% ../nbs/04_denoiser.ipynb #914ac9de
 def load_state(
     path, # safetensors file from `save_state`
     model, # network of the same shape
@@ -94,7 +94,7 @@ def load_state(
     ema.optimization_step = len(losses)
     return losses
 
-# %% ../nbs/04_denoiser.ipynb #4f945334
+# %% ../nbs/04_denoiser.ipynb #e4bd4087
 def _start(model, lr, ema_decay, checkpoint):
     "Optimizer, averaged weights and losses: new ones, or what `checkpoint` holds."
     ema = EMAModel(model.parameters(), decay=ema_decay)
@@ -110,7 +110,7 @@ def _update(loss, model, optimizer, ema, accelerator):
     optimizer.zero_grad()
     ema.step(model.parameters())
 
-# %% ../nbs/04_denoiser.ipynb #320477c1
+# %% ../nbs/04_denoiser.ipynb #158a4b53
 class _Objective(torch.nn.Module):
     "Network and loss as one module, so that several devices split its `forward`."
     def __init__(self, model, loss_fn):
@@ -118,7 +118,7 @@ class _Objective(torch.nn.Module):
         self.model, self.loss_fn = model, loss_fn
     def forward(self, batch, generator): return self.loss_fn(self.model, batch, generator)
 
-# %% ../nbs/04_denoiser.ipynb #d1408e94
+# %% ../nbs/04_denoiser.ipynb #293a3d9b
 def train(
     model, # network; ends with the averaged weights
     loss_fn, # function of (model, batch, generator) that gives a scalar
