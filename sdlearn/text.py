@@ -6,7 +6,7 @@
 __all__ = ['sample_captions', 'train_tokenizer', 'words_cut', 'known_words', 'unknown_words', 'tokenize', 'encode_prompt',
            'tiny_clip', 'captioned_pictures', 'contrastive_loss', 'matching_accuracy']
 
-# %% ../nbs/06_text.ipynb #f08dde10
+# %% ../nbs/06_text.ipynb #f49ba9e2
 import random
 import re
 
@@ -18,7 +18,7 @@ from .core import to_tensor
 from .denoiser import Endless
 from .world import caption, draw, sample_scene, vocabulary
 
-# %% ../nbs/06_text.ipynb #07bc3329
+# %% ../nbs/06_text.ipynb #7cf5b0fb
 def sample_captions(
     n:int, # how many
     seed:int=0, # of the scenes and of the wording
@@ -46,7 +46,7 @@ def _merges(bpe):
     import json
     return json.loads(bpe.to_str())["model"]["merges"]
 
-# %% ../nbs/06_text.ipynb #f5db885f
+# %% ../nbs/06_text.ipynb #3bbee7d2
 def words_cut(
     tokenizer, # CLIPTokenizer
     prompt:str, # any length
@@ -63,13 +63,13 @@ def known_words(
 
 def unknown_words(
     tokenizer, # CLIPTokenizer
-    prompt:str,
+    prompt:str, # any text
 ) -> list: # of words
     "The words of a prompt that a model of the picture world has never seen."
     known = known_words(tokenizer)
     return [o for o in dict.fromkeys(re.findall(r"[^\W_]+", prompt.lower())) if known and o not in known]
 
-# %% ../nbs/06_text.ipynb #110b8615
+# %% ../nbs/06_text.ipynb #2a907bde
 def tokenize(
     tokenizer, # CLIPTokenizer
     prompts, # list of str
@@ -88,7 +88,7 @@ def encode_prompt(
     mask = inputs.attention_mask if getattr(text_encoder.config, "use_attention_mask", False) else None
     return text_encoder(inputs.input_ids, attention_mask=mask)[0].to(text_encoder.dtype)
 
-# %% ../nbs/06_text.ipynb #8ccc923c
+# %% ../nbs/06_text.ipynb #15212466
 def tiny_clip(
     tokenizer, # CLIPTokenizer
     width:int=96, # of the text tower, and of the prompt embeddings

@@ -25,7 +25,7 @@ from tests.notebooks import MAX_BYTES, cleaned
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 MODULES = sorted(p for p in (ROOT / "sdlearn").glob("*.py") if not p.name.startswith("_"))
-MAX_LINES, MAX_MEAN_FUNCTION = 1800, 10
+MAX_LINES, MAX_MEAN_FUNCTION = 1500, 10
 IMPORT_NAMES = {"pillow": "PIL", "scikit-learn": "sklearn"}
 
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
@@ -191,9 +191,19 @@ def body_lines(function):
     return body[-1].end_lineno - body[0].lineno + 1
 
 
+def code_lines(node):
+    """The lines of a tree's statements; documented signatures and docstrings are not code to be understood."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return set()
+    if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+        return set(range(node.lineno, node.end_lineno + 1))
+    own = {node.lineno} if isinstance(node, ast.stmt) else set()
+    return own.union(*(code_lines(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt | ast.ExceptHandler)))
+
+
 def test_package_stays_small():
-    lines = sum(len(re.findall(r"^(?!\s*$|# %%)", m.read_text(encoding="utf-8"), re.MULTILINE)) for m in MODULES)
-    assert lines <= MAX_LINES, f"{lines} lines"
+    lines = {m.name: len(code_lines(ast.parse(m.read_text(encoding="utf-8")))) for m in MODULES}
+    assert sum(lines.values()) <= MAX_LINES, lines
 
 
 def test_functions_stay_short():
