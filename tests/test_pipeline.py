@@ -10,7 +10,7 @@ from PIL import Image
 
 from sdlearn.attention import record_attention, word_maps, word_positions
 from sdlearn.core import make_generator
-from sdlearn.pipeline import SCHEDULERS, fit_colours, generate, generate_main, in_colour, load_parts, make_scheduler, slug, stages_sheet
+from sdlearn.pipeline import SCHEDULERS, fit_colors, generate, generate_main, in_color, load_parts, make_scheduler, slug, stages_sheet
 
 from .bench_generate import compare
 from .random_parts import build_parts
@@ -119,10 +119,10 @@ def test_words(parts):
     assert word_maps(result.attention, parts.tokenizer, "", index=0)[1].shape == (0, 8, 8)
 
 
-def test_colours_of_latents():
+def test_colors_of_latents():
     latents = torch.randn(4, 8, 8, generator=make_generator(0))
     image = torch.einsum("chw,cd->dhw", latents, torch.randn(4, 3, generator=make_generator(1)) / 9).repeat_interleave(8, 1).repeat_interleave(8, 2)
-    small = in_colour(latents, fit_colours(latents, image))
+    small = in_color(latents, fit_colors(latents, image))
     torch.testing.assert_close(small, (image[:, ::8, ::8].permute(1, 2, 0) / 2 + 0.5).clamp(0, 1))
 
 
