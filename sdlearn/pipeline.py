@@ -7,7 +7,7 @@ __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS',
            'make_scheduler', 'PromptWarning', 'Generated', 'generate', 'fit_colors', 'in_color', 'stages_sheet', 'slug',
            'plain_messages', 'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main']
 
-# %% ../nbs/12_pipeline.ipynb #0c3be25a
+# %% ../nbs/12_pipeline.ipynb #d05cb95c
 import json
 import re
 import sys
@@ -28,6 +28,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 from .attention import AttentionRecorder, record_attention, word_maps
 from .conditioning import captioned_latents, conditional_loss, encode_scenes, tiny_scheduler, tiny_unet
@@ -39,7 +40,7 @@ from .samplers import sampling_loop
 from .text import (captioned_pictures, contrastive_loss, encode_prompt, known_words, matching_accuracy, sample_captions,
                           tiny_clip, train_tokenizer, unknown_words, words_cut)
 
-# %% ../nbs/12_pipeline.ipynb #fe9e7bd2
+# %% ../nbs/12_pipeline.ipynb #d40f494d
 @dataclass
 class Parts:
     "The five parts of a Stable Diffusion."
@@ -70,7 +71,7 @@ def _fresh(scheduler):
     "The same scheduler with nothing remembered."
     return type(scheduler).from_config(scheduler.config)
 
-# %% ../nbs/12_pipeline.ipynb #780b8a94
+# %% ../nbs/12_pipeline.ipynb #170aa57a
 CHECKPOINTS = {  # short name: hub name, revision
     "sd-1.4": ("CompVis/stable-diffusion-v1-4", "133a221b8aa7292a167afc5127cb63fb5005638b"),
     "sd-1.5": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"),
@@ -137,8 +138,8 @@ def _load_part(folder, part, device, dtype):
     if loaded["missing_keys"]: raise OSError(f"its {part} lacks {sorted(loaded['missing_keys'])[0]}")
     return torch.nn.Module.to(network, device, dtype)  # diffusers' own `to` warns of nothing
 
-# %% ../nbs/12_pipeline.ipynb #4e5131ea
-GUIDANCE_SCALE, NUM_INFERENCE_STEPS = 7.5, 30  # what `generate` and the command take if they are not told otherwise
+# %% ../nbs/12_pipeline.ipynb #81774d2e
+GUIDANCE_SCALE, NUM_INFERENCE_STEPS = 5.0, 30  # what `generate` and the command take if they are not told otherwise
 SCHEDULERS = {  # short name: class in diffusers
     "pndm": "PNDMScheduler", "ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler",
     "euler-a": "EulerAncestralDiscreteScheduler", "heun": "HeunDiscreteScheduler", "lms": "LMSDiscreteScheduler",
@@ -163,7 +164,7 @@ def make_scheduler(
     scheduler.set_timesteps(num_inference_steps, device=parts.device)
     return scheduler
 
-# %% ../nbs/12_pipeline.ipynb #f06a4373
+# %% ../nbs/12_pipeline.ipynb #2d6cee0c
 class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
@@ -189,7 +190,7 @@ def _warn_of_lost_words(tokenizer, prompt):
     if unknown := unknown_words(tokenizer, prompt):
         _warn(f"This model has never seen {', '.join(map(repr, unknown))}; the words it knows are: {', '.join(known_words(tokenizer))}.")
 
-# %% ../nbs/12_pipeline.ipynb #c855e9ab
+# %% ../nbs/12_pipeline.ipynb #ef20c927
 def _starting_noise(parts, batch_size, height, width, generator, latents):
     "The latents given, or fresh noise (b, 4, h/8, w/8)."
     size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
@@ -203,7 +204,7 @@ def _starting_noise(parts, batch_size, height, width, generator, latents):
         raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}: (prompts, channels, height / {factor}, width / {factor}).")
     return latents.to(parts.device, parts.dtype)
 
-# %% ../nbs/12_pipeline.ipynb #697f9a74
+# %% ../nbs/12_pipeline.ipynb #897d8750
 @dataclass
 class Generated:
     "What `generate` returns."
@@ -242,7 +243,7 @@ def generate(
         latents = sampling_loop(denoise, scheduler, latents, generator=generator, eta=eta, on_step=keep)
     return Generated(to_images(decode(parts.vae, latents)), latents, steps, recorder)
 
-# %% ../nbs/12_pipeline.ipynb #2ec26c9c
+# %% ../nbs/12_pipeline.ipynb #24d06be1
 def fit_colors(
     latents: torch.Tensor, # (4, h/8, w/8) the last latents
     image: torch.Tensor, # (3, h, w) their picture, in [-1, 1]
@@ -263,7 +264,7 @@ def _with_ones(latents):
     rows = latents.float().cpu().flatten(1).T
     return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
 
-# %% ../nbs/12_pipeline.ipynb #a34ecda7
+# %% ../nbs/12_pipeline.ipynb #3d29aa51
 _INK, _GREY, _PALE, _CHIP, _PAPER, _ACCENT = "#1d2433", "#747c8e", "#e6e3db", "#e4e9f5", "#fbfaf6", "#d9482b"
 _LEFT, _RIGHT, _TILE, _GAP = 386, 1536, 128, 18  # pixels: the drawings, one of eight tiles, the space between tiles
 
@@ -434,7 +435,7 @@ def _draw_result(sheet, latents, picture):
     sheet.image(x, sheet.y, big, round(big * rows / cols), np.asarray(picture))
     sheet.end(round(big * rows / cols))
 
-# %% ../nbs/12_pipeline.ipynb #e4616d6c
+# %% ../nbs/12_pipeline.ipynb #d9100723
 def slug(
     text: str, # any prompt
 ) -> str: # letters, digits and hyphens, at most 60, never a name that Windows reserves
@@ -445,6 +446,7 @@ def slug(
 @contextmanager
 def plain_messages():
     "For commands: warnings about prompts as one line each, errors as one sentence and exit status 2."
+    transformers_logging.set_verbosity_error()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", PromptWarning)
@@ -474,7 +476,7 @@ def generate_main(
             with replace_on_success(Path(out) / f"{name}.png") as temporary: picture.save(temporary, format="PNG")
             print(Path(out) / f"{name}.png")
 
-# %% ../nbs/12_pipeline.ipynb #40348cfd
+# %% ../nbs/12_pipeline.ipynb #4abcb089
 @dataclass(frozen=True)
 class Budget:
     "How much a training can afford, in optimizer steps for each network."
@@ -486,9 +488,9 @@ class Budget:
     captions: int = 20_000 # that the tokenizer learns from
     test: int = 512 # unseen scenes to measure on
 
-BUDGETS = {  # two minutes; two hours on two cores; half an hour on a large GPU
+BUDGETS = {  # two minutes; two hours on two cores; a GPU
     "smoke": Budget(4, 10, 5, 20, 64, 500, 16),
-    "laptop": Budget(1_250, 9_000, 8_000, 6_000, 40_000),
+    "laptop": Budget(1_250, 9_000, 8_000, 8_000, 40_000),
     "full": Budget(10_000, 60_000, 20_000, 100_000, 400_000),
 }
 
@@ -552,7 +554,7 @@ class Training:
 
 STAGES = ("tokenizer", "clip", "vae", "decoder", "unet")
 
-# %% ../nbs/12_pipeline.ipynb #968a313d
+# %% ../nbs/12_pipeline.ipynb #fde41271
 def measure(
     training: Training, # with all stages done
 ) -> dict: # PSNR of the VAE in decibels, CLIP's matching accuracy, a hundred points of each loss curve
