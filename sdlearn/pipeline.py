@@ -7,7 +7,7 @@ __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS',
            'make_scheduler', 'PromptWarning', 'Generated', 'generate', 'fit_colors', 'in_color', 'stages_sheet', 'slug',
            'plain_messages', 'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main']
 
-# %% ../nbs/12_pipeline.ipynb #d05cb95c
+# %% ../nbs/12_pipeline.ipynb #14fddff0
 import json
 import re
 import sys
@@ -40,7 +40,7 @@ from .samplers import sampling_loop
 from .text import (captioned_pictures, contrastive_loss, encode_prompt, known_words, matching_accuracy, sample_captions,
                           tiny_clip, train_tokenizer, unknown_words, words_cut)
 
-# %% ../nbs/12_pipeline.ipynb #d40f494d
+# %% ../nbs/12_pipeline.ipynb #9944008d
 @dataclass
 class Parts:
     "The five parts of a Stable Diffusion."
@@ -71,7 +71,7 @@ def _fresh(scheduler):
     "The same scheduler with nothing remembered."
     return type(scheduler).from_config(scheduler.config)
 
-# %% ../nbs/12_pipeline.ipynb #170aa57a
+# %% ../nbs/12_pipeline.ipynb #2e68fec8
 CHECKPOINTS = {  # short name: hub name, revision
     "sd-1.4": ("CompVis/stable-diffusion-v1-4", "133a221b8aa7292a167afc5127cb63fb5005638b"),
     "sd-1.5": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"),
@@ -138,7 +138,7 @@ def _load_part(folder, part, device, dtype):
     if loaded["missing_keys"]: raise OSError(f"its {part} lacks {sorted(loaded['missing_keys'])[0]}")
     return torch.nn.Module.to(network, device, dtype)  # diffusers' own `to` warns of nothing
 
-# %% ../nbs/12_pipeline.ipynb #81774d2e
+# %% ../nbs/12_pipeline.ipynb #24736360
 GUIDANCE_SCALE, NUM_INFERENCE_STEPS = 5.0, 30  # what `generate` and the command take if they are not told otherwise
 SCHEDULERS = {  # short name: class in diffusers
     "pndm": "PNDMScheduler", "ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler",
@@ -164,7 +164,7 @@ def make_scheduler(
     scheduler.set_timesteps(num_inference_steps, device=parts.device)
     return scheduler
 
-# %% ../nbs/12_pipeline.ipynb #2d6cee0c
+# %% ../nbs/12_pipeline.ipynb #612856ef
 class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
@@ -190,7 +190,7 @@ def _warn_of_lost_words(tokenizer, prompt):
     if unknown := unknown_words(tokenizer, prompt):
         _warn(f"This model has never seen {', '.join(map(repr, unknown))}; the words it knows are: {', '.join(known_words(tokenizer))}.")
 
-# %% ../nbs/12_pipeline.ipynb #ef20c927
+# %% ../nbs/12_pipeline.ipynb #3eda7377
 def _starting_noise(parts, batch_size, height, width, generator, latents):
     "The latents given, or fresh noise (b, 4, h/8, w/8)."
     size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
@@ -204,7 +204,7 @@ def _starting_noise(parts, batch_size, height, width, generator, latents):
         raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}: (prompts, channels, height / {factor}, width / {factor}).")
     return latents.to(parts.device, parts.dtype)
 
-# %% ../nbs/12_pipeline.ipynb #897d8750
+# %% ../nbs/12_pipeline.ipynb #6a1bfe7c
 @dataclass
 class Generated:
     "What `generate` returns."
@@ -243,7 +243,7 @@ def generate(
         latents = sampling_loop(denoise, scheduler, latents, generator=generator, eta=eta, on_step=keep)
     return Generated(to_images(decode(parts.vae, latents)), latents, steps, recorder)
 
-# %% ../nbs/12_pipeline.ipynb #24d06be1
+# %% ../nbs/12_pipeline.ipynb #a26fa0c5
 def fit_colors(
     latents: torch.Tensor, # (4, h/8, w/8) the last latents
     image: torch.Tensor, # (3, h, w) their picture, in [-1, 1]
@@ -264,7 +264,7 @@ def _with_ones(latents):
     rows = latents.float().cpu().flatten(1).T
     return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
 
-# %% ../nbs/12_pipeline.ipynb #3d29aa51
+# %% ../nbs/12_pipeline.ipynb #6e202115
 _INK, _GREY, _PALE, _CHIP, _PAPER, _ACCENT = "#1d2433", "#747c8e", "#e6e3db", "#e4e9f5", "#fbfaf6", "#d9482b"
 _LEFT, _RIGHT, _TILE, _GAP = 386, 1536, 128, 18  # pixels: the drawings, one of eight tiles, the space between tiles
 
@@ -435,7 +435,7 @@ def _draw_result(sheet, latents, picture):
     sheet.image(x, sheet.y, big, round(big * rows / cols), np.asarray(picture))
     sheet.end(round(big * rows / cols))
 
-# %% ../nbs/12_pipeline.ipynb #d9100723
+# %% ../nbs/12_pipeline.ipynb #c84519c2
 def slug(
     text: str, # any prompt
 ) -> str: # letters, digits and hyphens, at most 60, never a name that Windows reserves
@@ -476,7 +476,7 @@ def generate_main(
             with replace_on_success(Path(out) / f"{name}.png") as temporary: picture.save(temporary, format="PNG")
             print(Path(out) / f"{name}.png")
 
-# %% ../nbs/12_pipeline.ipynb #4abcb089
+# %% ../nbs/12_pipeline.ipynb #5b6ce23c
 @dataclass(frozen=True)
 class Budget:
     "How much a training can afford, in optimizer steps for each network."
@@ -554,7 +554,7 @@ class Training:
 
 STAGES = ("tokenizer", "clip", "vae", "decoder", "unet")
 
-# %% ../nbs/12_pipeline.ipynb #fde41271
+# %% ../nbs/12_pipeline.ipynb #b2d52ca7
 def measure(
     training: Training, # with all stages done
 ) -> dict: # PSNR of the VAE in decibels, CLIP's matching accuracy, a hundred points of each loss curve
@@ -576,7 +576,11 @@ def save_pipeline(
     with replace_on_success(out) as folder:
         training.clip.half().save_pretrained(folder / "clip")
         text_encoder = CLIPTextModel.from_pretrained(folder / "clip")
-        Parts(training.tokenizer, text_encoder, training.decoder.half(), training.unet.half(), tiny_scheduler()).to_pipeline().save_pretrained(folder)
+        parts = Parts(training.tokenizer, text_encoder, training.decoder.half(), training.unet.half(), tiny_scheduler())
+        parts.to_pipeline().save_pretrained(folder)
+        for config in (folder / "clip/config.json", folder / "text_encoder/config.json"):
+            # transformers loads in the dtype that the config names, diffusers in float32: a pipeline needs one of them.
+            config.write_text(config.read_text(encoding="utf-8").replace('"float16"', '"float32"'), encoding="utf-8")
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=1), encoding="utf-8")
 
 def _begin_training(folder, resume, recipe):
