@@ -10,7 +10,7 @@ from PIL import Image
 
 from sdlearn.attention import record_attention, word_maps, word_positions
 from sdlearn.core import make_generator
-from sdlearn.pipeline import SCHEDULERS, fit_colors, generate, generate_main, in_color, load_parts, make_scheduler, slug, stages_sheet
+from sdlearn.pipeline import GUIDANCE_SCALE, SCHEDULERS, fit_colors, generate, generate_main, in_color, load_parts, make_scheduler, slug, stages_sheet
 
 from .bench_generate import compare
 from .random_parts import build_parts
@@ -57,7 +57,7 @@ def test_half_precision_files_run_as_float32_on_the_cpu(parts, tmp_path):
 def test_stock_pipeline_loads_the_folder_and_draws_the_same(folder):
     from diffusers import StableDiffusionPipeline
     pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-    stock = pipe(PROMPT, num_inference_steps=3, generator=make_generator(0)).images[0]
+    stock = pipe(PROMPT, num_inference_steps=3, guidance_scale=GUIDANCE_SCALE, generator=make_generator(0)).images[0]
     np.testing.assert_array_equal(np.asarray(stock), np.asarray(draw(load_parts(folder, device="cpu")).images[0]))
 
 
