@@ -8,20 +8,8 @@ import torch
 from sdlearn.core import make_generator
 from sdlearn.pipeline import PromptWarning, generate, load_parts, make_scheduler, plain_messages, stages_sheet
 
-from .random_parts import build_parts
 
 PROMPT = "a red cat"
-
-
-@pytest.fixture(scope="module")
-def parts(): return build_parts("tiny")
-
-
-@pytest.fixture(scope="module")
-def folder(parts, tmp_path_factory):
-    path = tmp_path_factory.mktemp("parts") / "random"
-    parts.to_pipeline().save_pretrained(path)
-    return path
 
 
 def draw(parts, prompt=PROMPT, **kwargs):

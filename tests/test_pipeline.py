@@ -24,17 +24,6 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-@pytest.fixture(scope="module")
-def parts(): return build_parts("tiny")
-
-
-@pytest.fixture(scope="module")
-def folder(parts, tmp_path_factory):
-    path = tmp_path_factory.mktemp("parts") / "random"
-    parts.to_pipeline().save_pretrained(path)
-    return path
-
-
 def draw(parts, prompt=PROMPT, seed=0, **kwargs):
     return generate(parts, prompt, **{"num_inference_steps": 3, "generator": make_generator(seed), **kwargs})
 
