@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['tiny_unet', 'tiny_scheduler', 'training_scene', 'encode_scenes', 'captioned_latents', 'conditional_loss']
 
-# %% ../nbs/09_conditioning.ipynb #7106aa7a
+# %% ../nbs/09_conditioning.ipynb #fb1d6ed1
 import random
 
 import torch
@@ -13,13 +13,13 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .core import make_generator, to_tensor
+from .core import make_generator
 from .denoiser import Endless, diffusion_loss
-from .latents import encode
+from .latents import encode, pictures
 from .text import tokenize
-from .world import caption, draw, sample_scene
+from .world import caption, sample_scene
 
-# %% ../nbs/09_conditioning.ipynb #29428b43
+# %% ../nbs/09_conditioning.ipynb #84d81f2e
 def tiny_unet(
     cross_attention_dim:int=96, # width of the prompt embeddings
     channels=(64, 128), # of the two resolutions, 8x8 and 4x4
@@ -38,7 +38,7 @@ def tiny_scheduler(
     return DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
         set_alpha_to_one=False, steps_offset=1, prediction_type=prediction_type)
 
-# %% ../nbs/09_conditioning.ipynb #7458d8a3
+# %% ../nbs/09_conditioning.ipynb #92045513
 def training_scene(
     i:int, # which one
     seed:int=0, # another seed, other scenes
@@ -53,8 +53,7 @@ def encode_scenes(
     workers:int=0, # processes that draw
 ) -> torch.Tensor: # (n, 4, 8, 8) scaled latents
     "The latents of the training set."
-    pictures = Endless(lambda i: to_tensor(draw(training_scene(i, seed)))[0])
-    batches = DataLoader(pictures, 64, sampler=range(n), num_workers=workers)
+    batches = DataLoader(pictures(seed), 64, sampler=range(n), num_workers=workers)
     generator = make_generator(seed)
     return torch.cat([encode(vae, o, generator).cpu().contiguous() for o in tqdm(batches, leave=False)])
 
@@ -72,7 +71,7 @@ def captioned_latents(
         return latents[j], tokenize(tokenizer, prompt).input_ids[0]
     return Endless(item)
 
-# %% ../nbs/09_conditioning.ipynb #05bc7b58
+# %% ../nbs/09_conditioning.ipynb #20f5f8bd
 def conditional_loss(
     text_encoder, # CLIPTextModel, which is not trained
     scheduler, # diffusers scheduler; gives alphas_cumprod and prediction_type

@@ -7,13 +7,14 @@ __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS',
            'make_scheduler', 'PromptWarning', 'Generated', 'generate', 'fit_colors', 'in_color', 'stages_sheet', 'slug',
            'plain_messages', 'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main']
 
-# %% ../nbs/12_pipeline.ipynb #14fddff0
+# %% ../nbs/12_pipeline.ipynb #47a9207a
 import json
 import re
 import sys
 import textwrap
 import warnings
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -40,7 +41,7 @@ from .samplers import sampling_loop
 from .text import (captioned_pictures, contrastive_loss, encode_prompt, known_words, matching_accuracy, sample_captions,
                           tiny_clip, train_tokenizer, unknown_words, words_cut)
 
-# %% ../nbs/12_pipeline.ipynb #9944008d
+# %% ../nbs/12_pipeline.ipynb #d8a335cf
 @dataclass
 class Parts:
     "The five parts of a Stable Diffusion."
@@ -71,7 +72,7 @@ def _fresh(scheduler):
     "The same scheduler with nothing remembered."
     return type(scheduler).from_config(scheduler.config)
 
-# %% ../nbs/12_pipeline.ipynb #2e68fec8
+# %% ../nbs/12_pipeline.ipynb #ff2706c4
 CHECKPOINTS = {  # short name: hub name, revision
     "sd-1.4": ("CompVis/stable-diffusion-v1-4", "133a221b8aa7292a167afc5127cb63fb5005638b"),
     "sd-1.5": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"),
@@ -138,7 +139,7 @@ def _load_part(folder, part, device, dtype):
     if loaded["missing_keys"]: raise OSError(f"its {part} lacks {sorted(loaded['missing_keys'])[0]}")
     return torch.nn.Module.to(network, device, dtype)  # diffusers' own `to` warns of nothing
 
-# %% ../nbs/12_pipeline.ipynb #24736360
+# %% ../nbs/12_pipeline.ipynb #7e9c5249
 GUIDANCE_SCALE, NUM_INFERENCE_STEPS = 5.0, 30  # what `generate` and the command take if they are not told otherwise
 SCHEDULERS = {  # short name: class in diffusers
     "pndm": "PNDMScheduler", "ddim": "DDIMScheduler", "ddpm": "DDPMScheduler", "euler": "EulerDiscreteScheduler",
@@ -164,7 +165,7 @@ def make_scheduler(
     scheduler.set_timesteps(num_inference_steps, device=parts.device)
     return scheduler
 
-# %% ../nbs/12_pipeline.ipynb #612856ef
+# %% ../nbs/12_pipeline.ipynb #47577e07
 class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
@@ -190,7 +191,7 @@ def _warn_of_lost_words(tokenizer, prompt):
     if unknown := unknown_words(tokenizer, prompt):
         _warn(f"This model has never seen {', '.join(map(repr, unknown))}; the words it knows are: {', '.join(known_words(tokenizer))}.")
 
-# %% ../nbs/12_pipeline.ipynb #3eda7377
+# %% ../nbs/12_pipeline.ipynb #32d0b271
 def _starting_noise(parts, batch_size, height, width, generator, latents):
     "The latents given, or fresh noise (b, 4, h/8, w/8)."
     size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
@@ -204,7 +205,7 @@ def _starting_noise(parts, batch_size, height, width, generator, latents):
         raise ValueError(f"latents must have the shape {shape}, not {tuple(latents.shape)}: (prompts, channels, height / {factor}, width / {factor}).")
     return latents.to(parts.device, parts.dtype)
 
-# %% ../nbs/12_pipeline.ipynb #6a1bfe7c
+# %% ../nbs/12_pipeline.ipynb #08c3a660
 @dataclass
 class Generated:
     "What `generate` returns."
@@ -243,7 +244,7 @@ def generate(
         latents = sampling_loop(denoise, scheduler, latents, generator=generator, eta=eta, on_step=keep)
     return Generated(to_images(decode(parts.vae, latents)), latents, steps, recorder)
 
-# %% ../nbs/12_pipeline.ipynb #a26fa0c5
+# %% ../nbs/12_pipeline.ipynb #cf8075c5
 def fit_colors(
     latents: torch.Tensor, # (4, h/8, w/8) the last latents
     image: torch.Tensor, # (3, h, w) their picture, in [-1, 1]
@@ -264,7 +265,7 @@ def _with_ones(latents):
     rows = latents.float().cpu().flatten(1).T
     return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
 
-# %% ../nbs/12_pipeline.ipynb #6e202115
+# %% ../nbs/12_pipeline.ipynb #83b08d58
 _INK, _GREY, _PALE, _CHIP, _PAPER, _ACCENT = "#1d2433", "#747c8e", "#e6e3db", "#e4e9f5", "#fbfaf6", "#d9482b"
 _LEFT, _RIGHT, _TILE, _GAP = 386, 1536, 128, 18  # pixels: the drawings, one of eight tiles, the space between tiles
 
@@ -435,7 +436,7 @@ def _draw_result(sheet, latents, picture):
     sheet.image(x, sheet.y, big, round(big * rows / cols), np.asarray(picture))
     sheet.end(round(big * rows / cols))
 
-# %% ../nbs/12_pipeline.ipynb #c84519c2
+# %% ../nbs/12_pipeline.ipynb #d3b2c7fb
 def slug(
     text: str, # any prompt
 ) -> str: # letters, digits and hyphens, at most 60, never a name that Windows reserves
@@ -476,7 +477,7 @@ def generate_main(
             with replace_on_success(Path(out) / f"{name}.png") as temporary: picture.save(temporary, format="PNG")
             print(Path(out) / f"{name}.png")
 
-# %% ../nbs/12_pipeline.ipynb #5b6ce23c
+# %% ../nbs/12_pipeline.ipynb #e246c5bd
 @dataclass(frozen=True)
 class Budget:
     "How much a training can afford, in optimizer steps for each network."
@@ -532,10 +533,7 @@ class Training:
 
     @cached_property
     def decoder(self):
-        vae = self._untrained(tiny_vae)
-        vae.register_to_config(scaling_factor=self.vae.config.scaling_factor)
-        vae.load_state_dict(self.vae.state_dict())
-        return self._train("decoder", vae, decoder_loss, pictures(self.seed + 1), batch_size=16)
+        return self._train("decoder", deepcopy(self.vae), decoder_loss, pictures(self.seed + 1), batch_size=16)
 
     @cached_property
     def latents(self):
@@ -554,7 +552,7 @@ class Training:
 
 STAGES = ("tokenizer", "clip", "vae", "decoder", "unet")
 
-# %% ../nbs/12_pipeline.ipynb #b2d52ca7
+# %% ../nbs/12_pipeline.ipynb #c9382a15
 def measure(
     training: Training, # with all stages done
 ) -> dict: # PSNR of the VAE in decibels, CLIP's matching accuracy, a hundred points of each loss curve
@@ -590,8 +588,7 @@ def _begin_training(folder, resume, recipe):
         raise ValueError(f"A training is already in {folder}: pass --resume to go on with it, or another --out.")
     if path.exists() and (before := json.loads(path.read_text(encoding="utf-8"))) != recipe:
         raise ValueError(f"The training in {folder} was begun with {before}: pass the same budget and seed, or another --out.")
-    if PartialState().is_main_process:
-        with replace_on_success(path) as temporary: temporary.write_text(json.dumps(recipe), encoding="utf-8")
+    with replace_on_success(path) as temporary: temporary.write_text(json.dumps(recipe), encoding="utf-8")
 
 @call_parse
 def train_main(
@@ -609,7 +606,7 @@ def train_main(
         if stage not in (*STAGES, "all"): raise ValueError(f"There is no stage {stage!r}: pass one of {', '.join(STAGES)}, all.")
         out, recipe = Path(out), dict(budget=budget, seed=seed)
         folder = out.with_name(f"{out.name}-training")
-        _begin_training(folder, resume, recipe)
+        if PartialState().is_main_process: _begin_training(folder, resume, recipe)
         precision = precision or ("bf16" if default_device() == "cuda" else "no")
         training = Training(folder, BUDGETS[budget], seed, dict(mixed_precision=precision, workers=workers))
         for o in STAGES if stage == "all" else [stage]:

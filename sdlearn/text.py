@@ -6,19 +6,20 @@
 __all__ = ['sample_captions', 'train_tokenizer', 'words_cut', 'known_words', 'unknown_words', 'tokenize', 'encode_prompt',
            'tiny_clip', 'captioned_pictures', 'contrastive_loss', 'matching_accuracy']
 
-# %% ../nbs/06_text.ipynb #f49ba9e2
+# %% ../nbs/06_text.ipynb #383cda83
+import json
 import random
 import re
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+from transformers import BatchEncoding, CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from .core import to_tensor
 from .denoiser import Endless
 from .world import caption, draw, sample_scene, vocabulary
 
-# %% ../nbs/06_text.ipynb #7cf5b0fb
+# %% ../nbs/06_text.ipynb #08f77dde
 def sample_captions(
     n:int, # how many
     seed:int=0, # of the scenes and of the wording
@@ -43,10 +44,9 @@ def train_tokenizer(
 
 def _merges(bpe):
     "The merge rules of a trained tokenizer, first rule first."
-    import json
     return json.loads(bpe.to_str())["model"]["merges"]
 
-# %% ../nbs/06_text.ipynb #3bbee7d2
+# %% ../nbs/06_text.ipynb #76c8670e
 def words_cut(
     tokenizer, # CLIPTokenizer
     prompt:str, # any length
@@ -69,11 +69,11 @@ def unknown_words(
     known = known_words(tokenizer)
     return [o for o in dict.fromkeys(re.findall(r"[^\W_]+", prompt.lower())) if known and o not in known]
 
-# %% ../nbs/06_text.ipynb #2a907bde
+# %% ../nbs/06_text.ipynb #55a439c8
 def tokenize(
     tokenizer, # CLIPTokenizer
     prompts, # list of str
-) -> torch.Tensor: # (b, n) input_ids, padded and cut to the length of the text tower
+) -> BatchEncoding: # its `input_ids` (b, n) are padded and cut to the length of the text tower
     "Prompts as rows of token ids."
     return tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
 
@@ -88,7 +88,7 @@ def encode_prompt(
     mask = inputs.attention_mask if getattr(text_encoder.config, "use_attention_mask", False) else None
     return text_encoder(inputs.input_ids, attention_mask=mask)[0].to(text_encoder.dtype)
 
-# %% ../nbs/06_text.ipynb #15212466
+# %% ../nbs/06_text.ipynb #958c34c7
 def tiny_clip(
     tokenizer, # CLIPTokenizer
     width:int=96, # of the text tower, and of the prompt embeddings
