@@ -118,6 +118,11 @@ def train(args):
     return call(script("sdlearn-train"), *args)
 
 
+def evaluate(args):
+    """`evaluate [options]`: score how well a model obeys its prompts. Options are sdlearn-evaluate's."""
+    return call(script("sdlearn-evaluate"), *args)
+
+
 def test(args):
     """`test [pytest options]`: run every test and every notebook."""
     where = [] if any((ROOT / a.split("::")[0]).exists() for a in args) else ["tests", "nbs"]
@@ -148,7 +153,7 @@ def lab(args):
     return call(PYTHON, "-m", "jupyterlab", *(args or ["nbs/00_tour.ipynb"]), cwd=ROOT)
 
 
-COMMANDS = {"setup": lambda args: 0, **{f.__name__: f for f in (run, test, lab, train, refresh, clean, export)}}
+COMMANDS = {"setup": lambda args: 0, **{f.__name__: f for f in (run, test, lab, train, evaluate, refresh, clean, export)}}
 
 
 def main():

@@ -10,6 +10,7 @@ import random
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -22,14 +23,16 @@ from .world import caption, sample_scene
 # %% ../nbs/09_conditioning.ipynb #84d81f2e
 def tiny_unet(
     cross_attention_dim:int=96, # width of the prompt embeddings
-    channels=(64, 128), # of the two resolutions, 8x8 and 4x4
+    channels=(96, 160), # of the two resolutions, 8x8 and 4x4
     layers:int=1, # residual blocks at each resolution
 ) -> UNet2DConditionModel:
     "A text-conditioned UNet with Stable Diffusion's layout for 8x8 latents, untrained."
     n = len(channels)
-    return UNet2DConditionModel(sample_size=8, block_out_channels=channels, layers_per_block=layers, norm_num_groups=16,
+    unet = UNet2DConditionModel(sample_size=8, block_out_channels=channels, layers_per_block=layers, norm_num_groups=16,
         cross_attention_dim=cross_attention_dim, attention_head_dim=4,
         down_block_types=["CrossAttnDownBlock2D"]*n, up_block_types=["CrossAttnUpBlock2D"]*n)
+    unet.set_attn_processor(AttnProcessor()) # PyTorch's fused attention is slow in bfloat16 on the CPU
+    return unet
 
 def tiny_scheduler(
     prediction_type:str="epsilon", # "epsilon" or "v_prediction"

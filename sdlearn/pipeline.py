@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS', 'BUDGETS', 'STAGES', 'Parts', 'load_parts',
            'make_scheduler', 'PromptWarning', 'Generated', 'generate', 'fit_colors', 'in_color', 'stages_sheet', 'slug',
-           'plain_messages', 'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main']
+           'plain_messages', 'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main',
+           'evaluate_main']
 
 # %% ../nbs/12_pipeline.ipynb #47a9207a
 import json
@@ -28,12 +29,13 @@ from fastcore.script import call_parse, store_true
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from .attention import AttentionRecorder, record_attention, word_maps
 from .conditioning import captioned_latents, conditional_loss, encode_scenes, tiny_scheduler, tiny_unet
 from .core import default_device, default_dtype, make_generator, randn, replace_on_success, to_images, to_tensor
+from .evaluate import Scorer, evaluate, load_scorer, score_table, scored_scenes, scorer_loss
 from .guidance import guided_denoiser
 from .denoiser import train
 from .latents import decode, decoder_loss, encode, measure_scaling_factor, pictures, psnr, tiny_vae, vae_loss
@@ -485,14 +487,15 @@ class Budget:
     vae: int # steps of 16 pictures
     decoder: int # further steps of 16 pictures for the decoder alone
     unet: int # steps of 64 latents
+    scorer: int # steps of 64 scenes
     scenes: int # encoded once for the UNet
     captions: int = 20_000 # that the tokenizer learns from
     test: int = 512 # unseen scenes to measure on
 
 BUDGETS = {  # two minutes; two hours on two cores; a GPU
-    "smoke": Budget(4, 10, 5, 20, 64, 500, 16),
-    "laptop": Budget(1_250, 9_000, 8_000, 8_000, 40_000),
-    "full": Budget(10_000, 60_000, 20_000, 100_000, 400_000),
+    "smoke": Budget(4, 10, 5, 20, 5, 64, 500, 16),
+    "laptop": Budget(3_000, 14_000, 4_000, 10_000, 4_500, 60_000),
+    "full": Budget(10_000, 60_000, 20_000, 100_000, 10_000, 400_000),
 }
 
 @dataclass
@@ -519,14 +522,19 @@ class Training:
     def tokenizer(self): return train_tokenizer(sample_captions(self.budget.captions, self.seed))
 
     @cached_property
+    def scorer(self):
+        return self._train("scorer", self._untrained(Scorer), scorer_loss, scored_scenes(self.seed), batch_size=64)
+
+    @cached_property
     def clip(self):
         clip = self._untrained(tiny_clip, self.tokenizer)
         return self._train("clip", clip, contrastive_loss, captioned_pictures(self.tokenizer, self.seed), batch_size=128)
 
     @cached_property
     def vae(self):
+        vae = self._untrained(tiny_vae)
+        self._train("vae", vae, vae_loss, pictures(self.seed, recolor=0.3), batch_size=16, lr=1.5e-3)
         dataset = pictures(self.seed)
-        vae = self._train("vae", self._untrained(tiny_vae), vae_loss, dataset, batch_size=16, lr=1.5e-3)
         sample = torch.stack([dataset[i] for i in range(self.budget.test)])
         vae.register_to_config(scaling_factor=measure_scaling_factor(vae, sample.to(vae.device)))
         return vae
@@ -550,7 +558,7 @@ class Training:
         loss_fn = conditional_loss(self.clip.text_model, tiny_scheduler())
         return self._train("unet", unet, loss_fn, captioned_latents(self.latents, self.tokenizer, self.seed), batch_size=64)
 
-STAGES = ("tokenizer", "clip", "vae", "decoder", "unet")
+STAGES = ("tokenizer", "scorer", "clip", "vae", "decoder", "unet")
 
 # %% ../nbs/12_pipeline.ipynb #c9382a15
 def measure(
@@ -576,6 +584,8 @@ def save_pipeline(
         text_encoder = CLIPTextModel.from_pretrained(folder / "clip")
         parts = Parts(training.tokenizer, text_encoder, training.decoder.half(), training.unet.half(), tiny_scheduler())
         parts.to_pipeline().save_pretrained(folder)
+        (folder / "scorer").mkdir()
+        save_file(training.scorer.half().state_dict(), folder / "scorer/model.safetensors")
         for config in (folder / "clip/config.json", folder / "text_encoder/config.json"):
             # transformers loads in the dtype that the config names, diffusers in float32: a pipeline needs one of them.
             config.write_text(config.read_text(encoding="utf-8").replace('"float16"', '"float32"'), encoding="utf-8")
@@ -594,7 +604,7 @@ def _begin_training(folder, resume, recipe):
 def train_main(
     out: str = "out/tiny_sd", # pipeline folder to make; checkpoints go beside it
     budget: str = "laptop", # smoke: two minutes; laptop: two hours on two cores; full: for a GPU
-    stage: str = "all", # tokenizer, clip, vae, decoder, unet, or all of them and then the pipeline folder
+    stage: str = "all", # tokenizer, scorer, clip, vae, decoder, unet, or all of them and then the pipeline folder
     resume: store_true = False, # go on where a training with the same --out stopped
     seed: int = 0, # of the scenes, the first weights and the noise
     precision: str = "", # no, bf16 or fp16; without it bf16 on a CUDA device, else no
@@ -615,3 +625,21 @@ def train_main(
         if stage == "all" and PartialState().is_main_process:
             save_pipeline(training, out, recipe | asdict(BUDGETS[budget]) | measure(training))
             print(f"{out}: load it with load_parts({str(out)!r})")
+
+# %% ../nbs/12_pipeline.ipynb #4d77cdcc
+@call_parse
+def evaluate_main(
+    out: str = "out/scores.json", # JSON file to write
+    model: str = "tiny", # "tiny", a pipeline folder or a hub name; the judge and CLIP are always those of "tiny"
+    quick: store_true = False, # ten prompts a task instead of a hundred
+):
+    "Score a model on six tasks in the manner of GenEval, trained and held-out compositions apart."
+    with plain_messages():
+        parts, tiny = load_parts(model), _find_folder("tiny")
+        def paint(prompts, seed): return to_tensor([o.resize((64, 64)) for o in generate(parts, prompts, generator=make_generator(seed)).images])
+        clip = CLIPModel.from_pretrained(tiny / "clip").eval()
+        result = evaluate(paint, load_scorer(), clip, CLIPTokenizer.from_pretrained(tiny / "tokenizer"), 10 if quick else 100)
+        print(score_table(result))
+        recipe = dict(model=model, guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS)
+        with replace_on_success(out) as temporary: temporary.write_text(json.dumps(recipe | result, indent=1), encoding="utf-8")
+        print(out)

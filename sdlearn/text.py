@@ -102,7 +102,9 @@ def tiny_clip(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
     vision = CLIPVisionConfig(hidden_size=vision_width, intermediate_size=4*vision_width, num_hidden_layers=vision_layers,
         num_attention_heads=4, image_size=64, patch_size=8, projection_dim=width)
-    return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=width))
+    clip = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=width))
+    clip.set_attn_implementation("eager") # PyTorch's fused attention is slow in bfloat16 on the CPU
+    return clip
 
 def captioned_pictures(
     tokenizer, # CLIPTokenizer

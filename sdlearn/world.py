@@ -16,13 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-# %% ../nbs/02_world.ipynb #739b9f1d
+# %% ../nbs/02_world.ipynb #0b5bd6de
 COLORS = dict(red=(216, 54, 56), orange=(244, 140, 40), yellow=(251, 210, 62), green=(72, 160, 80),
               blue=(52, 112, 204), purple=(132, 76, 176), pink=(246, 148, 184), brown=(132, 84, 54),
               black=(48, 45, 56), white=(250, 248, 242))
 RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE, PINK, BROWN, BLACK, WHITE = COLORS.values()
 INK, SKIN, TAN, GLASS = (50, 42, 60), (240, 190, 152), (240, 204, 160), (206, 232, 244)
 
+# %% ../nbs/02_world.ipynb #39b5add6
 def mix(
     a, # (r, g, b), 0 to 255
     b, # (r, g, b), 0 to 255
@@ -79,7 +80,7 @@ class Pen:
         self.oval(x, y, r, r * 1.15, WHITE)
         self.oval(x + r * .25, y, r * .62, r * .75, INK)
 
-# %% ../nbs/02_world.ipynb #c11c0c23
+# %% ../nbs/02_world.ipynb #e6c98b8a
 class Noun(NamedTuple):
     "How to draw a noun, and what the rest of the world must know of it."
     draw: object   # function of a `Pen`
@@ -91,6 +92,7 @@ class Noun(NamedTuple):
 
 NOUNS = {}
 
+# %% ../nbs/02_world.ipynb #62992129
 def noun(
     natural=(), # color words that go without saying; empty: it takes none
     tone=None, # (r, g, b) when no color is given; None: the first natural color
@@ -105,7 +107,7 @@ def noun(
         return draw
     return add
 
-# %% ../nbs/02_world.ipynb #c83ad77f
+# %% ../nbs/02_world.ipynb #f653ef96
 def legs(p, xs, top, width):
     "Straight legs down to the ground, tucked in when it sits; every second one is in the shade."
     end = top + .1 if p.seated else 1 - width / 2
@@ -119,6 +121,7 @@ def sitter(p, limbs, belly):
         p.limb([(x, .6), (x + s * .06, .75)], .15, limbs)
         p.oval(x, .91, .15, .09, limbs)
 
+# %% ../nbs/02_world.ipynb #d37dc4f2
 def person(p, legwear, top, hand):
     "Someone who stands or sits: legs, arms, body; the head comes later."
     for x in (.41, .59):
@@ -128,7 +131,7 @@ def person(p, legwear, top, hand):
         p.limb([(x, .5), (x + s * .11, .64)], .13, mix(top, INK, .15))
     p.oval(.5, .6, .2, .22, top)
 
-# %% ../nbs/02_world.ipynb #0c7088e2
+# %% ../nbs/02_world.ipynb #b7afda0e
 @noun(mouth=(.66, .5))
 def panda(p):
     for x in (.24, .76): p.oval(x, .11, .12, fill=BLACK)
@@ -139,6 +142,7 @@ def panda(p):
         p.oval(x + .01, .285, .035, fill=WHITE)
     p.oval(.5, .42, .06, .04, BLACK)
 
+# %% ../nbs/02_world.ipynb #d05a6e47
 @noun(("orange", "black", "white"), seat=(.36, .52), mouth=(.84, .5))
 def cat(p):
     p.limb([(.17, .68), (.07, .52), (.08, .36), (.16, .26)], .1, p.dark)
@@ -153,6 +157,7 @@ def cat(p):
     p.eye(.82, .35)
     p.oval(.74, .43, .035, .025, mix(PINK, RED, .4))
 
+# %% ../nbs/02_world.ipynb #6da1b087
 @noun(("brown", "white", "black"), seat=(.4, .43), mouth=(.95, .38))
 def horse(p):
     p.limb([(.16, .5), (.07, .6), (.07, .76)], .11, p.accent)
@@ -165,6 +170,7 @@ def horse(p):
     p.limb([(.71, .09), (.6, .22), (.52, .42)], .1, p.accent)
     p.eye(.77, .2, .04)
 
+# %% ../nbs/02_world.ipynb #73d327c7
 @noun((None,), (152, 160, 182), seat=(.36, .3), mouth=(.92, .66))
 def elephant(p):
     p.limb([(.06, .46), (.02, .66)], .05, p.dark)
@@ -177,6 +183,7 @@ def elephant(p):
     p.oval(.57, .36, .12, .18, mix(p.dark, PINK, .35), -8)
     p.eye(.81, .31, .045)
 
+# %% ../nbs/02_world.ipynb #aebccfe9
 @noun(tone=(146, 92, 56), mouth=(.66, .48))
 def monkey(p):
     p.limb([(.7, .88), (.9, .84), (.97, .68), (.88, .56)], .075)
@@ -190,6 +197,7 @@ def monkey(p):
     for x in (.41, .59): p.oval(x, .24, .042, .052, INK)
     p.oval(.5, .4, .1, .045, mix(BROWN, INK, .4), arc=(0, .5))
 
+# %% ../nbs/02_world.ipynb #fd0f038e
 @noun(("orange", "blue"), plural="fish", seat=(.52, .28), mouth=(.96, .58))
 def fish(p):
     p.poly([(.3, .6), (.02, .36), (.08, .6), (.02, .84)], p.dark)
@@ -200,6 +208,7 @@ def fish(p):
     p.eye(.8, .53, .065)
     p.oval(.93, .66, .05, .02, INK, -15)
 
+# %% ../nbs/02_world.ipynb #94ab0b91
 @noun(("blue", "red"), seat=(.36, .5), mouth=(.97, .42))
 def bird(p):
     for x in () if p.seated else (.46, .58): p.limb([(x, .84), (x, .96), (x + .07, .97)], .04, ORANGE)
@@ -211,6 +220,7 @@ def bird(p):
     p.oval(.36, .6, .22, .13, p.dark, -20)
     p.eye(.72, .33, .052)
 
+# %% ../nbs/02_world.ipynb #9d9fd842
 @noun(tone=(238, 240, 246), mouth=(.7, .42))
 def astronaut(p):
     p.box(.25, .44, .75, .72, (150, 158, 178))
@@ -221,6 +231,7 @@ def astronaut(p):
     p.oval(.53, .26, .2, .165, (44, 62, 112))
     p.oval(.61, .2, .07, .04, GLASS, 25)
 
+# %% ../nbs/02_world.ipynb #b8de469d
 @noun(tone=(60, 140, 140), plural="men", mouth=(.68, .4))
 def man(p):
     hair = (92, 58, 44)
@@ -231,7 +242,7 @@ def man(p):
     for x in (.47, .64): p.oval(x, .235, .03, .04, INK)
     p.limb([(.44, .355), (.55, .33), (.66, .355)], .06, hair)
 
-# %% ../nbs/02_world.ipynb #e6c98b8a
+# %% ../nbs/02_world.ipynb #b036b460
 @noun(tone=(244, 224, 184), seat=(.5, .08))
 def temple(p):
     p.box(.14, .36, .86, .84, mix(p.main, BROWN, .55))
@@ -242,6 +253,7 @@ def temple(p):
     p.poly([(.02, .3), (.5, .02), (.98, .3)])
     p.poly([(.22, .26), (.5, .1), (.78, .26)], mix(p.main, ORANGE, .5))
 
+# %% ../nbs/02_world.ipynb #0946f9e0
 @noun(("red", "white", "yellow"), seat=(.5, .08))
 def house(p):
     p.box(.7, .1, .82, .4, p.dark)
@@ -256,6 +268,7 @@ def tree(p):
     for x, y, r in ((.26, .48, .22), (.74, .48, .22), (.5, .27, .26), (.5, .5, .24)): p.oval(x, y, r)
     for x, y, r in ((.42, .2, .11), (.24, .42, .08), (.68, .42, .09)): p.oval(x, y, r, fill=p.light)
 
+# %% ../nbs/02_world.ipynb #afd9b822
 @noun(("red", "blue"), seat=(.48, .22))
 def car(p):
     p.oval(.48, .52, .3, .33, arc=(.5, 1))
@@ -268,6 +281,7 @@ def car(p):
         p.oval(x, .76, .13, fill=INK)
         p.oval(x, .76, .06, fill=(214, 216, 226))
 
+# %% ../nbs/02_world.ipynb #6814c8c2
 @noun(("red", "blue", "white"), seat=(.28, .68))
 def boat(p):
     p.box(.47, .04, .53, .74, mix(BROWN, INK, .2))
@@ -285,6 +299,7 @@ def taco(p):
     p.oval(.5, .88, .46, .07, p.dark, arc=(0, .5))
     for x, y in ((.3, .7), (.46, .54), (.62, .72), (.74, .62)): p.oval(x, y, .035, fill=p.dark)
 
+# %% ../nbs/02_world.ipynb #11bff340
 @noun(("red", "green"), seat=(.5, .2))
 def apple(p):
     for x in (.33, .67): p.oval(x, .56, .3, .36)
@@ -301,6 +316,7 @@ def ball(p):
         p.poly([(.5, .46), *rim], p.accent)
     p.oval(.5, .46, .1, fill=p.dark)
 
+# %% ../nbs/02_world.ipynb #d16af492
 @noun(("yellow",), seat=(.5, .1))
 def star(p):
     a = [(pi * (i / 5 - .5), .52 if i % 2 == 0 else .25) for i in range(10)]
@@ -317,6 +333,7 @@ def umbrella(p):
     for x in (.14, .86): p.oval(x, .53, .16, .06, p.dark, arc=(.5, 1))
     p.oval(.5, .53, .2, .06, p.dark, arc=(.5, 1))
 
+# %% ../nbs/02_world.ipynb #e5a7e441
 @noun(("red", "blue", "pink"), seat=(.5, .06))
 def balloon(p):
     p.limb([(.5, .68), (.46, .78), (.54, .88), (.5, .99)], .035, mix(INK, WHITE, .3))
@@ -335,6 +352,7 @@ class Place(NamedTuple):
 
 PLACES = {}
 
+# %% ../nbs/02_world.ipynb #8bed7980
 def place(
     name, # its words in a caption
     *skies, # (top, bottom) colors
@@ -348,6 +366,7 @@ def place(
         return draw
     return add
 
+# %% ../nbs/02_world.ipynb #612fe610
 def hill(p, x, y, rx, ry, fill):
     "The upper half of a wide ellipse, filled down to the lower edge."
     p.oval(x, y + ry, rx, ry, fill)
@@ -357,7 +376,7 @@ def cloud(p, x, y, r, fill=WHITE):
     "Three puffs on a flat base."
     for dx, dr in ((-.9, .6), (0, 1), (.9, .65)): p.oval(x + dx * r, y, r * dr, r * dr, fill, arc=(.5, 1))
 
-# %% ../nbs/02_world.ipynb #8bed7980
+# %% ../nbs/02_world.ipynb #5487eff5
 @place(None, ((252, 232, 214), (246, 214, 200)), ((226, 240, 232), (204, 226, 220)),
        ((232, 228, 246), (214, 208, 236)), ((252, 244, 212), (244, 228, 184)))
 def plain(p): pass
@@ -377,6 +396,7 @@ def river(p):
     p.box(-.3, .45, 1.3, 1.3, (66, 152, 210))
     for x, y in ((.1, .53), (.62, .56), (.9, .66), (.3, .67)): p.limb([(x - .1, y), (x + .1, y)], .025, (150, 208, 236))
 
+# %% ../nbs/02_world.ipynb #9775ef3f
 @place("in the snow", ((170, 200, 226), (214, 228, 240)))
 def snow(p):
     for x in (.1, .88):
@@ -395,6 +415,7 @@ def night(p):
     hill(p, .15, .68, .8, .1, (38, 50, 92))
     hill(p, .8, .74, .9, .08, (46, 60, 100))
 
+# %% ../nbs/02_world.ipynb #93c98397
 @place("at sunset", ((122, 74, 150), (255, 160, 92)))
 def sunset(p):
     p.oval(.5, .66, .3, fill=(255, 196, 96))
@@ -411,6 +432,7 @@ def grass(p):
     hill(p, .9, .58, .8, .2, (118, 188, 92))
     p.dots([(.06, .82), (.92, .8), (.14, .95), (.84, .95)], .025, (255, 236, 120))
 
+# %% ../nbs/02_world.ipynb #a08f601f
 @place("in the desert", ((250, 204, 130), (254, 234, 186)))
 def desert(p):
     p.oval(.18, .18, .12, fill=(255, 246, 214))
@@ -425,7 +447,7 @@ def desert(p):
 def sky(p):
     for spot in ((.14, .24, .11), (.86, .14, .09), (.8, .86, .13), (.16, .96, .12)): cloud(p, *spot, (244, 250, 255))
 
-# %% ../nbs/02_world.ipynb #612fe610
+# %% ../nbs/02_world.ipynb #77d40c0f
 @dataclass(frozen=True)
 class Thing:
     "What a noun phrase says."
@@ -442,6 +464,7 @@ class Scene:
     place: str = None    # a key of `PLACES`
     seed: int = 0        # of position, scale, flip and shade
 
+# %% ../nbs/02_world.ipynb #30913713
 class Figure(NamedTuple):
     "One drawn instance of a thing; lengths are in picture heights, y down."
     thing: Thing
@@ -454,7 +477,7 @@ class Figure(NamedTuple):
     shade: float   # brightness, near 1
     seated: bool   # drawn sitting?
 
-# %% ../nbs/02_world.ipynb #d8219c07
+# %% ../nbs/02_world.ipynb #fb866011
 class Art(NamedTuple):
     "The polygons of one drawing in their unit square."
     points: np.ndarray # (n, 2) corners of all polygons
@@ -471,6 +494,7 @@ def art(draw, *pen):
     parts = tuple((stop - len(s), stop, fill) for stop, (s, fill) in zip(stops, p.shapes))
     return Art(points, parts, (*points.min(0, initial=np.inf), *points.max(0, initial=-np.inf)), p.main)
 
+# %% ../nbs/02_world.ipynb #87d52de0
 @lru_cache(None)
 def figure_art(name, color, seated):
     "The drawing of a noun in a color."
@@ -481,6 +505,7 @@ def place_art(name):
     "The drawing of a place, without its sky."
     return art(PLACES[name].draw)
 
+# %% ../nbs/02_world.ipynb #aa518b5b
 def art_of(f):
     "The drawing of a figure."
     return figure_art(f.thing.noun, f.thing.color, f.seated)
@@ -496,7 +521,7 @@ def spot(f, point):
     dx = (point[0] - (x0 + x1) / 2) * f.scale * f.stretch
     return f.x + (-dx if f.flip else dx), f.y - (y1 - point[1]) * f.scale
 
-# %% ../nbs/02_world.ipynb #9775ef3f
+# %% ../nbs/02_world.ipynb #93f82c25
 SIZES = dict(small=.7, big=1.28)
 
 def figure(rng, thing, x, y, w, h, flip=None, seated=False):
@@ -506,6 +531,7 @@ def figure(rng, thing, x, y, w, h, flip=None, seated=False):
     width, height = extent(f)
     return f._replace(scale=min(min(w * k, .9) / width, h * k / height))
 
+# %% ../nbs/02_world.ipynb #b28a9404
 def stand(rng, p, f):
     "The figure on the ground of place `p`, partly under its water, or anywhere about the middle of its sky."
     _, h = extent(f)
@@ -517,6 +543,7 @@ def low(rng, p, f):
     "The lower one of two, which needs a floor even in the sky."
     return stand(rng, p if p.ground else PLACES[None], f)
 
+# %% ../nbs/02_world.ipynb #70445711
 def spread(rng, figs):
     "Moves figures apart from left to right, evenly but for jitter."
     n, widths, left = len(figs), [extent(f)[0] for f in figs], .03
@@ -533,6 +560,7 @@ def row(rng, p, things):
     figs = spread(rng, [stand(rng, p, figure(rng, t, 0, 0, w * k, h * k)) for t, k in zip(things, ks)])
     return [f._replace(y=f.y + dy) for f, dy in zip(figs, (-.1, .06, -.1) if n == 3 else (0, 0))]
 
+# %% ../nbs/02_world.ipynb #16934c92
 def column(rng, p, things):
     "The first thing above the second."
     x = rng.uniform(.38, .62)
@@ -540,6 +568,7 @@ def column(rng, p, things):
     y = below.y - extent(below)[1] - rng.uniform(.04, .07)
     return [figure(rng, things[0], x + rng.uniform(-.06, .06), y, .6, min(.38, y - .05)), below]
 
+# %% ../nbs/02_world.ipynb #a65eb0b3
 def mounted(rng, p, things, depth):
     "The first thing upon the second; `depth`: the share of the rider that overlaps it."
     flip, seat = rng.random() < .5, NOUNS[things[1].noun].seat
@@ -550,6 +579,7 @@ def mounted(rng, p, things, depth):
     rider = figure(rng, things[0], x, 0, .56, min(.48, (y - .04) / (1 - depth)) / 1.06, flip, True)
     return [rider._replace(y=y + depth * extent(rider)[1]), mount]
 
+# %% ../nbs/02_world.ipynb #21a11c32
 def meal(rng, p, things):
     "The second thing at the mouth of the first."
     side = rng.choice((-1, 1))
@@ -559,6 +589,7 @@ def meal(rng, p, things):
     w, h = extent(food)
     return [eater, food._replace(x=min(max(x + side * w * .4, w / 2 + .02), .98 - w / 2), y=y + h * .55)]
 
+# %% ../nbs/02_world.ipynb #816f9600
 def mirrored(arrange):
     "The same arrangement with the two things swapped, given back in the order of the caption."
     return lambda rng, p, things: arrange(rng, p, things[::-1])[::-1]
@@ -567,11 +598,12 @@ def either(rng, p, things):
     "Side by side in either order."
     return rng.choice((row, mirrored(row)))(rng, p, things)
 
-# %% ../nbs/02_world.ipynb #4b0356ac
+# %% ../nbs/02_world.ipynb #7b055add
 RELATIONS = {"riding": lambda *a: mounted(*a, .26), "sitting on": lambda *a: mounted(*a, .16), "eating": meal,
              "above": column, "below": mirrored(column), "left of": row, "right of": mirrored(row),
              "next to": either, "and": either}
 
+# %% ../nbs/02_world.ipynb #eac9fefe
 def instances(scene):
     "Each thing as often as it is counted."
     return [t for t in scene.things for _ in range(t.count)]
@@ -582,12 +614,13 @@ def layout(
     "Puts the things of a scene in their places."
     return RELATIONS.get(scene.relation, row)(random.Random(scene.seed), PLACES[scene.place], instances(scene))
 
+# %% ../nbs/02_world.ipynb #b377b926
 def painted(scene):
     "Indices of the figures, back to front: a rider after its seat, the middle one of three last."
     n = len(instances(scene))
     return (1, 0) if scene.relation in ("riding", "sitting on") else (0, 2, 1) if n == 3 else range(n)
 
-# %% ../nbs/02_world.ipynb #93c98397
+# %% ../nbs/02_world.ipynb #8cd931bb
 def corners(f, side):
     "All corners of a figure in a picture of `side` pixels: a flat list of x, y."
     points, _, (x0, y0, x1, y1), _ = art_of(f)
@@ -601,6 +634,7 @@ def fill(image, flat, parts, color):
     pen = ImageDraw.Draw(image)
     for start, stop, own in parts: pen.polygon(flat[2 * start:2 * stop], color(own))
 
+# %% ../nbs/02_world.ipynb #b3c09774
 def silhouette(f, side):
     "A figure's outline as a picture of 0 and 255."
     mask = Image.new("L", (side, side))
@@ -612,6 +646,7 @@ def press(image, mask, color, shifts=((0, 0),)):
     x, y, *_ = box = mask.getbbox()
     for dx, dy in shifts: image.paste(color, (x + dx, y + dy), mask.crop(box))
 
+# %% ../nbs/02_world.ipynb #e0e07803
 def stamp(image, f, rim):
     "Paints a figure with a rim around it."
     _, parts, _, main = art_of(f)
@@ -620,6 +655,7 @@ def stamp(image, f, rim):
     press(image, silhouette(f, image.width), mix(main, rim, .55), around)
     fill(image, corners(f, image.width), parts, tinted(f.shade))
 
+# %% ../nbs/02_world.ipynb #d72036ab
 def shadow(image, f):
     "A flat dark ellipse under a figure."
     side, mask = image.width, Image.new("L", image.size)
@@ -632,6 +668,7 @@ def gradient(top, bottom, side):
     ramp = np.array(top) + np.subtract(bottom, top) * np.linspace(0, 1, side)[:, None]
     return Image.fromarray(ramp.round().astype(np.uint8)[:, None]).resize((side, side))
 
+# %% ../nbs/02_world.ipynb #a10c0063
 def scenery(name, rng, side):
     "The backdrop of a place, shifted, mirrored and shaded a little."
     tint = tinted(rng.uniform(.96, 1.03))
@@ -650,6 +687,7 @@ def flood(image, y, color):
         ripple = [x * side, top + dy * side, (x + .24) * side, top + dy * side]
         ImageDraw.Draw(image).line(ripple, (150, 206, 238), side // 64)
 
+# %% ../nbs/02_world.ipynb #c2fc8a1e
 def draw(
     scene, # a `Scene`
     size=64, # side in pixels
@@ -663,7 +701,7 @@ def draw(
     if p.water: flood(image, *p.water)
     return image.reduce(3)
 
-# %% ../nbs/02_world.ipynb #95f0d2d7
+# %% ../nbs/02_world.ipynb #6691103b
 def masks(
     scene, # a `Scene`
     size=64, # side in pixels
@@ -679,13 +717,14 @@ def box_of(mask):
     x, y = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
     return int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1
 
+# %% ../nbs/02_world.ipynb #e3535e93
 def truth(
     scene, # a `Scene`
 ): # list of dicts with noun, color, size, and box in pixels of a 64x64 picture
     "What is really there: one record for each figure."
     return [dict(noun=t.noun, color=t.color, size=t.size, box=box_of(m)) for t, m in zip(instances(scene), masks(scene))]
 
-# %% ../nbs/02_world.ipynb #337f8c58
+# %% ../nbs/02_world.ipynb #bc6dd196
 OPENINGS = ("",) * 5 + ("a photo of ", "a picture of ", "a drawing of ", "there is ")
 NUMBERS = {2: "two", 3: "three"}
 SAID = {"left of": "to the left of", "right of": "to the right of"}
@@ -700,10 +739,12 @@ def phrase(
     words = " ".join(filter(None, (t.size, flying and "flying", color and t.color, name)))
     return f"{NUMBERS.get(t.count) or ('an' if words[0] in 'aeiou' else 'a')} {words}"
 
+# %% ../nbs/02_world.ipynb #94ee7ef4
 def named(rng, t):
     "Does a caption name its color? Always, unless it goes without saying."
     return t.color not in NOUNS[t.noun].natural or rng.random() < .6
 
+# %% ../nbs/02_world.ipynb #3d0f444a
 def sentence(rng, scene):
     "What is in the picture."
     first, *rest = (phrase(t, named(rng, t)) for t in scene.things)
@@ -715,6 +756,7 @@ def airborne(rng, t):
     where = rng.choice(("", " flying in the sky"))
     return phrase(t, named(rng, t), not where) + where
 
+# %% ../nbs/02_world.ipynb #8b536e72
 def caption(
     scene, # a `Scene`
     rng=None, # `random.Random`; without one, a scene has one caption
@@ -727,6 +769,7 @@ def caption(
     if scene.things[0].count > 1: opening = opening.replace(" is ", " are ")
     return text if " is " in text else opening + text
 
+# %% ../nbs/02_world.ipynb #6a59c682
 def vocabulary(): # sorted list of str
     "Every word that a caption may use."
     tables = [NOUNS, [n.plural for n in NOUNS.values()], COLORS, SIZES, NUMBERS.values(), filter(None, PLACES),
@@ -757,6 +800,7 @@ PAIRS = {"riding": (RIDERS, "horse elephant fish car boat cat bird ball star".sp
          "sitting on": (RIDERS, [name for name, n in NOUNS.items() if n.seat]),
          "eating": ([name for name, n in NOUNS.items() if n.mouth], "taco apple fish".split())}
 
+# %% ../nbs/02_world.ipynb #31f8ed04
 def a_thing(rng, name, count=1, size=None):
     "A thing in a natural color, or in any."
     natural = NOUNS[name].natural
@@ -767,6 +811,7 @@ def a_size(rng, share):
     "A size in `share` of all cases."
     return rng.choice(tuple(SIZES)) if rng.random() < share else None
 
+# %% ../nbs/02_world.ipynb #f2437040
 def a_pair(rng):
     "Two different things and their relation."
     relation = rng.choice(tuple(RELATIONS))
@@ -780,6 +825,7 @@ def a_few(rng, count):
     "One thing, or two or three of a kind."
     return (a_thing(rng, rng.choice(tuple(NOUNS)), count, a_size(rng, .3) if count == 1 else None),), None
 
+# %% ../nbs/02_world.ipynb #34d58330
 def a_scene(rng):
     "Any scene."
     kind = rng.random()
@@ -787,7 +833,7 @@ def a_scene(rng):
     where = rng.choice([p for p in PLACES if p]) if rng.random() < .75 else None
     return Scene(things, relation, where, rng.getrandbits(32))
 
-# %% ../nbs/02_world.ipynb #31f8ed04
+# %% ../nbs/02_world.ipynb #f5c40cf1
 HELD_OUT_PROMPTS = ("an astronaut riding a horse", "a panda eating a taco at the beach", "a man sitting on a fish",
                     "a monkey in the river", "a temple at sunset", "a flying elephant")
 FAMOUS = {"astronaut on horse", "panda eating taco", "man on fish",
@@ -795,12 +841,14 @@ FAMOUS = {"astronaut on horse", "panda eating taco", "man on fish",
 SALT = 7 # another number holds out other facts
 SAME = {"riding": "on", "sitting on": "on", "next to": "and"}
 
+# %% ../nbs/02_world.ipynb #fea3c3f3
 def bond(relation, a, b):
     "One name for what looks the same: below is above reversed, and who rides a fish sits on it."
     if relation in ("below", "right of"): return bond("above" if relation == "below" else "left of", b, a)
     if relation in ("next to", "and"): a, b = sorted((a, b))
     return f"{a} {SAME.get(relation, relation)} {b}"
 
+# %% ../nbs/02_world.ipynb #7d7f2a25
 def facts(
     scene, # a `Scene`
 ): # yields (fact, n): one in n such facts is held out
@@ -811,10 +859,12 @@ def facts(
         if t.count > 1: yield f"{t.count} {t.noun}", 36
     if scene.relation: yield bond(scene.relation, *(t.noun for t in scene.things)), 10
 
+# %% ../nbs/02_world.ipynb #bf375faf
 def held_out(fact, n):
     "Is this fact kept from training? By name, or as one in `n`, by a hash that is the same on every machine."
     return fact in FAMOUS or int(hashlib.sha256(f"{SALT} {fact}".encode()).hexdigest(), 16) % n == 0
 
+# %% ../nbs/02_world.ipynb #3dea5071
 def split(
     scene, # a `Scene`
 ): # "train" or "held-out"
