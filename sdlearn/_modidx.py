@@ -47,6 +47,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'sdlearn.denoiser._Objective.__init__': ('denoiser.html#_objective.__init__', 'sdlearn/denoiser.py'),
                                   'sdlearn.denoiser._Objective.forward': ('denoiser.html#_objective.forward', 'sdlearn/denoiser.py'),
                                   'sdlearn.denoiser._batches': ('denoiser.html#_batches', 'sdlearn/denoiser.py'),
+                                  'sdlearn.denoiser._progress': ('denoiser.html#_progress', 'sdlearn/denoiser.py'),
+                                  'sdlearn.denoiser._record': ('denoiser.html#_record', 'sdlearn/denoiser.py'),
                                   'sdlearn.denoiser._start': ('denoiser.html#_start', 'sdlearn/denoiser.py'),
                                   'sdlearn.denoiser._update': ('denoiser.html#_update', 'sdlearn/denoiser.py'),
                                   'sdlearn.denoiser.diffusion_loss': ('denoiser.html#diffusion_loss', 'sdlearn/denoiser.py'),

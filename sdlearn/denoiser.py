@@ -94,22 +94,6 @@ def load_state(
     ema.optimization_step = len(losses)
     return losses
 
-# %% ../nbs/04_denoiser.ipynb #e4bd4087
-def _start(model, lr, ema_decay, checkpoint):
-    "Optimizer, averaged weights and losses: new ones, or what `checkpoint` holds."
-    ema = EMAModel(model.parameters(), decay=ema_decay)
-    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.01)
-    resumes = checkpoint and Path(checkpoint).exists()
-    return optimizer, ema, load_state(checkpoint, model, optimizer, ema) if resumes else []
-
-def _update(loss, model, optimizer, ema, accelerator):
-    "The weights go one step downhill; their average follows."
-    accelerator.backward(loss)
-    accelerator.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-    ema.step(model.parameters())
-
 # %% ../nbs/04_denoiser.ipynb #158a4b53
 class _Objective(torch.nn.Module):
     "Network and loss as one module, so that several devices split its `forward`."
@@ -119,6 +103,37 @@ class _Objective(torch.nn.Module):
     def forward(self, batch, generator): return self.loss_fn(self.model, batch, generator)
 
 # %% ../nbs/04_denoiser.ipynb #293a3d9b
+def _start(model, loss_fn, accelerator, lr, ema_decay, checkpoint):
+    "Objective, optimizer, averaged weights and losses: new ones, or what `checkpoint` holds."
+    model.to(accelerator.device).train()
+    ema = EMAModel(model.parameters(), decay=ema_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.01)
+    resumes = checkpoint and Path(checkpoint).exists()
+    losses = load_state(checkpoint, model, optimizer, ema) if resumes else []
+    return *accelerator.prepare(_Objective(model, loss_fn), optimizer), ema, losses
+
+# %% ../nbs/04_denoiser.ipynb #e4bd4087
+def _update(loss, model, optimizer, ema, accelerator):
+    "The weights go one step downhill; their average follows."
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    ema.step(model.parameters())
+
+# %% ../nbs/04_denoiser.ipynb #db3ce0bc
+def _progress(losses, steps, accelerator):
+    "A progress bar, on the first process only."
+    quiet = {} if accelerator.is_main_process else {"disable": True} # an explicit False would override TQDM_DISABLE
+    return tqdm(total=steps, initial=len(losses), leave=False, **quiet)
+
+def _record(loss, losses, bar):
+    "One loss more, one step further."
+    losses.append(loss.item())
+    bar.update()
+    bar.set_postfix(loss=f"{sum(losses[-100:])/len(losses[-100:]):.4f}")
+
+# %% ../nbs/04_denoiser.ipynb #82b83c00
 def train(
     model, # network; ends with the averaged weights
     loss_fn, # function of (model, batch, generator) that gives a scalar
@@ -136,22 +151,16 @@ def train(
 ) -> list: # the loss of each step
     "AdamW with EMA on any device or number of processes; resumes from `checkpoint` if that file is there."
     accelerator = Accelerator(mixed_precision=mixed_precision)
-    model = model.to(accelerator.device).train()
-    optimizer, ema, losses = _start(model, lr, ema_decay, checkpoint)
-    objective, optimizer = accelerator.prepare(_Objective(model, loss_fn), optimizer)
-    quiet = {} if accelerator.is_main_process else {"disable": True} # an explicit False would override TQDM_DISABLE
-    bar = tqdm(total=steps, initial=len(losses), leave=False, **quiet)
+    objective, optimizer, ema, losses = _start(model, loss_fn, accelerator, lr, ema_decay, checkpoint)
+    bar = _progress(losses, steps, accelerator)
     for batch in _batches(dataset, batch_size, len(losses), steps, accelerator, workers):
-        step = len(losses)
-        generator = make_generator((seed*1_000_003 + step)*64 + accelerator.process_index)
-        for group in optimizer.param_groups: group["lr"] = lr*learning_rate(step, steps)
+        for group in optimizer.param_groups: group["lr"] = lr*learning_rate(len(losses), steps)
+        generator = make_generator((seed*1_000_003 + len(losses))*64 + accelerator.process_index)
         loss = objective(send_to_device(batch, accelerator.device), generator)
         _update(loss, model, optimizer, ema, accelerator)
-        losses.append(loss.item())
-        bar.update()
-        bar.set_postfix(loss=f"{sum(losses[-100:])/len(losses[-100:]):.4f}")
-        saves = checkpoint and accelerator.is_main_process and (len(losses) % save_every == 0 or len(losses) == steps)
-        if saves: save_state(checkpoint, model, optimizer, ema, losses)
+        _record(loss, losses, bar)
+        is_due = len(losses) % save_every == 0 or len(losses) == steps
+        if checkpoint and accelerator.is_main_process and is_due: save_state(checkpoint, model, optimizer, ema, losses)
         if on_step: on_step(len(losses), model, ema)
     bar.close()
     ema.copy_to(model.parameters())
