@@ -27,7 +27,7 @@ def parts():
 
 def test_files_are_small_safe_and_half():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 20e6
+    assert sum(path.stat().st_size for path in files) < 25e6
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md", ".png"}
     for path in FOLDER.rglob("*.safetensors"):
         with safe_open(path, "pt") as tensors:
@@ -38,11 +38,11 @@ def test_files_are_small_safe_and_half():
 def test_recipe_is_complete():
     recipe = json.loads((FOLDER / "recipe.json").read_text(encoding="utf-8"))
     assert recipe["budget"] in BUDGETS
-    assert set(recipe["losses"]) == {"clip", "vae", "decoder", "unet"}
+    assert set(recipe["losses"]) == {"scorer", "clip", "vae", "decoder", "unet"}
     assert all(losses[-1] < losses[0] / 2 for k, losses in recipe["losses"].items() if k != "decoder")
 
 
-@pytest.mark.parametrize("split, decibels", [(None, 26), ("held-out", 24.5)])
+@pytest.mark.parametrize("split, decibels", [(None, 27), ("held-out", 26)])
 def test_vae_on_unseen_scenes(parts, split, decibels):
     rng = random.Random("unseen")
     sample = to_tensor([draw(sample_scene(rng, split)) for _ in range(256)])
@@ -60,7 +60,7 @@ def test_clip_matches_captions():
     tokenizer = load_parts("tiny", device="cpu").tokenizer
     unseen = captioned_pictures(tokenizer, seed=12345, split=None)
     batch = [torch.stack(o) for o in zip(*(unseen[i] for i in range(128)))]
-    assert matching_accuracy(clip, batch) > 0.5
+    assert matching_accuracy(clip, batch) > 0.9
 
 
 def test_every_word_of_the_world_is_known(parts):
