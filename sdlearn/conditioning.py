@@ -20,7 +20,7 @@ from .latents import encode, pictures
 from .text import tokenize
 from .world import caption, sample_scene
 
-# %% ../nbs/09_conditioning.ipynb #84d81f2e
+# %% ../nbs/09_conditioning.ipynb #ac443074
 def tiny_unet(
     cross_attention_dim:int=96, # width of the prompt embeddings
     channels=(96, 160), # of the two resolutions, 8x8 and 4x4
@@ -34,6 +34,7 @@ def tiny_unet(
     unet.set_attn_processor(AttnProcessor()) # PyTorch's fused attention is slow in bfloat16 on the CPU
     return unet
 
+# %% ../nbs/09_conditioning.ipynb #6c466130
 def tiny_scheduler(
     prediction_type:str="epsilon", # "epsilon" or "v_prediction"
 ) -> DDIMScheduler:
@@ -41,7 +42,7 @@ def tiny_scheduler(
     return DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
         set_alpha_to_one=False, steps_offset=1, prediction_type=prediction_type)
 
-# %% ../nbs/09_conditioning.ipynb #92045513
+# %% ../nbs/09_conditioning.ipynb #4496e2d5
 def training_scene(
     i:int, # which one
     seed:int=0, # another seed, other scenes
@@ -60,6 +61,7 @@ def encode_scenes(
     generator = make_generator(seed)
     return torch.cat([encode(vae, o, generator).cpu().contiguous() for o in tqdm(batches, leave=False)])
 
+# %% ../nbs/09_conditioning.ipynb #fd25aeb2
 def captioned_latents(
     latents, # (n, 4, 8, 8) from `encode_scenes`
     tokenizer, # CLIPTokenizer
