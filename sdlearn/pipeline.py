@@ -494,7 +494,7 @@ class Budget:
 
 BUDGETS = {  # two minutes; two hours on two cores; a GPU
     "smoke": Budget(4, 10, 5, 20, 5, 64, 500, 16),
-    "laptop": Budget(3_000, 14_000, 4_000, 10_000, 4_500, 60_000),
+    "laptop": Budget(3_000, 14_000, 4_000, 6_800, 3_000, 50_000),
     "full": Budget(10_000, 60_000, 20_000, 100_000, 10_000, 400_000),
 }
 
