@@ -160,13 +160,22 @@ def obeys(
         place=asked.place in (None, place))
 
 # %% ../nbs/10_evaluate.ipynb #4819e6e5
+def judgments(scorer, images, prompts):
+    "How each picture answers its own prompt, in the words of `obeys`."
+    return [obeys(seen, p) for seen, p in zip(perceive(scorer, images), prompts, strict=True)]
+
+def share_obeyed(answers):
+    "The share of pictures that are right in every respect."
+    return sum(all(a.values()) for a in answers)/len(answers)
+
+# %% ../nbs/10_evaluate.ipynb #f55a2df1
 def pass_rate(
     scorer, # Scorer
     images, # (b, 3, 64, 64) in [-1, 1]
     prompts, # b texts
 ) -> float: # share of pictures that obey their prompt in every respect
     "How often the judge is content."
-    return sum(all(obeys(seen, p).values()) for seen, p in zip(perceive(scorer, images), prompts, strict=True))/len(prompts)
+    return share_obeyed(judgments(scorer, images, prompts))
 
 # %% ../nbs/10_evaluate.ipynb #54c21e22
 TASKS = { # name: which prompts belong to it, by their things and relation
@@ -197,8 +206,8 @@ def task_scenes(
 # %% ../nbs/10_evaluate.ipynb #6d057f12
 def judged(scorer, images, prompts):
     "Share of obedient pictures, its standard error, and the share that gets each question right."
-    answers = [obeys(seen, p) for seen, p in zip(perceive(scorer, images), prompts, strict=True)]
-    n, score = len(answers), sum(all(a.values()) for a in answers)/len(answers)
+    answers = judgments(scorer, images, prompts)
+    n, score = len(answers), share_obeyed(answers)
     return dict(score=score, error=math.sqrt(score*(1 - score)/n), n=n) | {k: sum(a[k] for a in answers)/n for k in answers[0]}
 
 # %% ../nbs/10_evaluate.ipynb #0c8c3389
