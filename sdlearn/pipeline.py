@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS', 'BUDGETS', 'STAGES', 'Parts', 'load_parts',
-           'make_scheduler', 'PromptWarning', 'Generated', 'generate', 'fit_colors', 'in_color', 'stages_sheet', 'slug',
-           'plain_messages', 'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main',
-           'evaluate_main']
+           'make_scheduler', 'PromptWarning', 'check_prompts', 'Generated', 'generate_from', 'generate', 'fit_colors',
+           'in_color', 'stages_sheet', 'slug', 'plain_messages', 'generate_main', 'Budget', 'Training', 'measure',
+           'save_pipeline', 'train_main', 'evaluate_main']
 
 # %% ../nbs/12_pipeline.ipynb #47a9207a
 import json
@@ -171,7 +171,11 @@ def make_scheduler(
 class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
-def _check_prompts(parts, prompt, negative_prompt):
+def check_prompts(
+    parts: Parts, # that will read them
+    prompt, # str or list of str
+    negative_prompt=None, # str, list of str or None
+) -> tuple[list, list]: # prompts and negative prompts, as many of each
     "Both as lists of the same length; warns of what will be lost."
     prompts = [prompt] if isinstance(prompt, str) else prompt
     negative_prompts = [negative_prompt or ""] * len(prompts) if isinstance(negative_prompt, str | None) and _is_texts(prompts) else negative_prompt
@@ -217,6 +221,33 @@ class Generated:
     attention: AttentionRecorder | None = None  # see `word_maps`
 
 @torch.no_grad()
+def generate_from(
+    parts: Parts, # from `load_parts`
+    latents: torch.Tensor, # (b, 4, h/8, w/8) as noisy as the first of `timesteps`
+    scheduler, # from `make_scheduler`
+    timesteps: torch.Tensor | None, # the ones to visit; None visits all
+    prompts: list[str], # b of them, from `check_prompts`
+    negative_prompts: list[str], # b of them, from `check_prompts`
+    guidance_scale: float = GUIDANCE_SCALE, # s = 1 + w; 1 or less: no guidance
+    generator: torch.Generator | None = None, # source of the noise that stochastic schedulers add
+    eta: float = 0.0, # DDIM only: 0 deterministic, 1 as random as DDPM
+    guidance_rescale: float = 0.0, # see `rescale_guidance`
+    trajectory: bool = False, # keep every step
+    attention: bool = False, # keep where each word was looked for
+    after_step=None, # see `sampling_loop`
+) -> Generated:
+    "From noisy latents to pictures: the end of every way to draw."
+    prompt_embeds, negative_prompt_embeds = (encode_prompt(parts.tokenizer, parts.text_encoder, texts) if texts else None
+                                             for texts in (prompts, negative_prompts if guidance_scale > 1 else None))
+    denoise = guided_denoiser(parts.unet, prompt_embeds, negative_prompt_embeds, guidance_scale, guidance_rescale)
+    steps = [] if trajectory else None
+    keep = (lambda t, *samples: steps.append((t.item(), *(s.cpu() for s in samples)))) if trajectory else None
+    with record_attention(parts.unet, len(prompts)) if attention else nullcontext() as recorder:
+        latents = sampling_loop(denoise, scheduler, latents, timesteps, generator, eta, keep, after_step)
+    return Generated(to_images(decode(parts.vae, latents)), latents, steps, recorder)
+
+# %% ../nbs/12_pipeline.ipynb #acb5d616
+@torch.no_grad()
 def generate(
     parts: Parts, # from `load_parts`
     prompt: str | list[str], # what to draw; a list draws one picture of each
@@ -228,23 +259,13 @@ def generate(
     scheduler=None, # see `make_scheduler`
     height: int | None = None, # pixels, a multiple of 8
     width: int | None = None, # pixels, a multiple of 8
-    eta: float = 0.0, # DDIM only: 0 deterministic, 1 as random as DDPM
-    guidance_rescale: float = 0.0, # see `rescale_guidance`
-    trajectory: bool = False, # keep every step
-    attention: bool = False, # keep where each word was looked for
+    **options, # further ones of `generate_from`: eta, guidance_rescale, trajectory, attention, after_step
 ) -> Generated:
     "Text to picture with latent diffusion: Rombach et al. 2022, guided as in Ho & Salimans 2022."
-    prompts, negative_prompts = _check_prompts(parts, prompt, negative_prompt)
+    prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
     scheduler = make_scheduler(parts, scheduler, num_inference_steps)
     latents = _starting_noise(parts, len(prompts), height, width, generator, latents) * scheduler.init_noise_sigma
-    prompt_embeds, negative_prompt_embeds = (encode_prompt(parts.tokenizer, parts.text_encoder, texts) if texts else None
-                                             for texts in (prompts, negative_prompts if guidance_scale > 1 else None))
-    denoise = guided_denoiser(parts.unet, prompt_embeds, negative_prompt_embeds, guidance_scale, guidance_rescale)
-    steps = [] if trajectory else None
-    keep = (lambda t, *samples: steps.append((t.item(), *(s.cpu() for s in samples)))) if trajectory else None
-    with record_attention(parts.unet, len(prompts)) if attention else nullcontext() as recorder:
-        latents = sampling_loop(denoise, scheduler, latents, generator=generator, eta=eta, on_step=keep)
-    return Generated(to_images(decode(parts.vae, latents)), latents, steps, recorder)
+    return generate_from(parts, latents, scheduler, None, prompts, negative_prompts, guidance_scale, generator, **options)
 
 # %% ../nbs/12_pipeline.ipynb #cf8075c5
 def fit_colors(

@@ -93,12 +93,15 @@ def sampling_loop(
     generator=None, # source of the noise that stochastic schedulers add
     eta:float=0.0, # DDIM's randomness, from 0 to 1
     on_step=None, # called with (t, model_input, pred_original_sample) at each step
+    after_step=None, # function of (latents, timestep they are at now (1,), empty after the last) that gives the latents to go on with
 ) -> torch.Tensor: # (b, c, h, w) the last, clean latents
     "Noise in, picture out: find the noise, take a part of it away, repeat."
     options = _step_options(scheduler, eta, generator)
-    for t in tqdm(scheduler.timesteps if timesteps is None else timesteps, leave=False):
+    timesteps = scheduler.timesteps if timesteps is None else timesteps
+    for i, t in enumerate(tqdm(timesteps, leave=False)):
         model_input = scheduler.scale_model_input(latents, t)
         model_output = denoise(model_input, t)
         latents = scheduler.step(model_output, t, latents, **options).prev_sample
         if on_step: on_step(t, model_input, pred_original_sample(scheduler, model_output, model_input, t))
+        if after_step: latents = after_step(latents, timesteps[i + 1:i + 2])
     return latents
