@@ -36,7 +36,7 @@ def _check_image(parts, image, n):
         raise ValueError(f"image must be a PIL picture or a list of them, not {wrong[0]}: open files with PIL.Image.open, turn tensors into pictures with to_images.")
     if images is image and len(image) != n:
         raise ValueError(f"image has {len(image)} pictures and prompt {n} texts: pass one picture for all prompts, or one for each.")
-    if len(sizes := {o.size for o in images}) > 1: raise ValueError(f"All pictures must have one size, not {sizes}: resize or crop them.")
+    if len(sizes := {o.size for o in images}) > 1: raise ValueError(f"All pictures must have one size, not {sorted(sizes)}: resize or crop them.")
     if any(side % factor or not side for side in images[0].size):
         raise ValueError(f"The sides of a picture must be multiples of {factor}, not {images[0].width} and {images[0].height}: resize or crop it.")
 
@@ -112,8 +112,7 @@ def slerp(
     share: float, # from 0, which is a, to 1, which is b
 ) -> torch.Tensor: # (b, c, h, w)
     "Spherical interpolation, which keeps the noises' norm: Shoemake 1985, for noises White 2016."
-    norms = [o.norm(dim=(1, 2, 3), keepdim=True) for o in (a, b)]
-    cosine = (a / norms[0] * b / norms[1]).sum(dim=(1, 2, 3), keepdim=True)
+    cosine = torch.cosine_similarity(a.flatten(1), b.flatten(1))[:, None, None, None]
     angle = cosine.clamp(-1, 1).arccos().clamp(min=1e-4)  # for equal noises a straight line
     return (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)
 
