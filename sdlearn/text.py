@@ -68,7 +68,8 @@ def known_words(
     tokenizer, # CLIPTokenizer
 ) -> list: # of words; empty for a tokenizer made for all of English
     "The words that a model of the picture world was trained on."
-    return sorted(vocabulary()) if len(tokenizer) < 10_000 else []
+    learned = [o for o in tokenizer.get_added_vocab() if not o.startswith("<|")]
+    return sorted([*vocabulary(), *learned]) if len(tokenizer) < 10_000 else []
 
 def unknown_words(
     tokenizer, # CLIPTokenizer
@@ -76,7 +77,7 @@ def unknown_words(
 ) -> list: # of words
     "The words of a prompt that a model of the picture world has never seen."
     known = known_words(tokenizer)
-    return [o for o in dict.fromkeys(re.findall(r"[^\W_]+", prompt.lower())) if known and o not in known]
+    return [o for o in dict.fromkeys(re.findall(r"<[\w-]+>|[^\W_]+", prompt.lower())) if known and o not in known]
 
 # %% ../nbs/06_text.ipynb #b46b1902
 @torch.no_grad()

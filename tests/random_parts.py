@@ -70,7 +70,7 @@ def _renamed(name, pairs):
 
 
 def _unet_name(name, config):
-    layers, last = config.layers_per_block, len(config.block_out_channels) - 1
+    layers = config.layers_per_block
     name = _renamed(name, {r"^time_embedding\.linear_(\d)": lambda m: f"time_embed.{2 * int(m[1]) - 2}", "^conv_in": "input_blocks.0.0",
                            "^conv_norm_out": "out.0", "^conv_out": "out.2"})
     parts = {"resnets": lambda side, i, j: f"{j + i * (layers + 1) + (side == 'input')}.0", "attentions": lambda side, i, j: f"{j + i * (layers + 1) + (side == 'input')}.1"}
