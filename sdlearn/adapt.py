@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
 from diffusers.utils import convert_state_dict_to_diffusers, convert_unet_state_dict_to_peft
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
@@ -69,17 +68,18 @@ def word_loss(
 def learn_word(
     parts: Parts, # stay as they are, but for `requires_grad`: they are frozen
     word: str, # in angle brackets, such as "<pumpkin>"
-    like: str, # a known word to start from
+    like: str, # known words to start from, such as "orange apple"; their vectors are added
     latents: torch.Tensor, # (n, 4, h/8, w/8) scaled latents of the pictures
     prompts: list[str], # n of them, true of the pictures, with the word in each
-    steps: int = 180, # optimizer steps
-    lr: float = 2e-3, # highest learning rate
+    steps: int = 150, # optimizer steps
+    lr: float = 1e-3, # highest learning rate
     **options, # further ones of `train`
 ) -> tuple[Parts, list]: # parts that know the word, and the loss of each step
     "Textual inversion: a word from a few pictures (Gal et al. 2023)."
-    taught = add_word(parts, word, vector_of(parts, like))
+    start = torch.stack([vector_of(parts, o) for o in like.split()]).sum(0)
+    taught = add_word(parts, word, start)
     for network in (taught.unet, taught.text_encoder): network.requires_grad_(False)
-    learned = torch.nn.Embedding.from_pretrained(vector_of(parts, like)[None], freeze=False)
+    learned = torch.nn.Embedding.from_pretrained(start[None], freeze=False)
     pairs = list(zip(latents, tokenize(taught.tokenizer, prompts).input_ids, strict=True))
     def item(i): return random.Random(i).choice(pairs)
     losses = train(learned, word_loss(taught), Endless(item), steps, lr=lr, **dict(batch_size=16, ema_decay=0.98) | options)
@@ -134,6 +134,7 @@ def save_lora(
     name: str = "default", # of the adapter
 ):
     "An adapter in the format that `StableDiffusionPipeline.load_lora_weights` reads."
+    from diffusers import StableDiffusionPipeline
     layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet, adapter_name=name))
     with replace_on_success(Path(folder)/LORA_FILE) as temporary:
         StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=layers, weight_name=temporary.name)

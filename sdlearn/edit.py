@@ -15,7 +15,7 @@ from PIL import Image
 
 from .core import randn, to_tensor
 from .latents import encode
-from .pipeline import NUM_INFERENCE_STEPS, Generated, Parts, _starting_noise, check_prompts, generate_from, make_scheduler
+from .pipeline import NUM_INFERENCE_STEPS, Generated, Parts, check_prompts, generate_from, make_scheduler, starting_noise
 
 # %% ../nbs/13_edit.ipynb #35e968b6
 def _last_steps(scheduler, strength, num_inference_steps):
@@ -158,7 +158,7 @@ def edit_prompt(
     prompts, negative_prompts = check_prompts(parts, [prompt, edited], negative_prompt)
     _check_pair(parts, prompt, edited, share)
     scheduler = make_scheduler(parts, scheduler, num_inference_steps)
-    noise = _starting_noise(parts, 1, None, None, generator, latents).repeat(2, 1, 1, 1) * scheduler.init_noise_sigma
+    noise = starting_noise(parts, 1, generator=generator, latents=latents).repeat(2, 1, 1, 1) * scheduler.init_noise_sigma
     last, steps = round(share * len(scheduler.timesteps)), count(1)
     with ExitStack() as sharing:
         if last: sharing.enter_context(share_attention(parts.unet, self_attention))

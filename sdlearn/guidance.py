@@ -33,7 +33,7 @@ def guided_denoiser(
     prompt_embeds: torch.Tensor, # (b, n, d) the prompts
     negative_prompt_embeds: torch.Tensor | None = None, # (b, n, d) the empty text or what to steer away from
     guidance_scale: float = 7.5, # s = 1 + w; 1 or less: no guidance, half the work
-    guidance_rescale: float = 0.0, # 0 to 1, see `rescale_guidance`
+    guidance_rescale: float = 0.0, # 0 to 1, for models that predict v, see `rescale_guidance`
 ): # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)
     "The function that a sampling loop asks for the noise (Ho & Salimans 2022, algorithm 2)."
     if guidance_scale <= 1: return lambda model_input, t: unet(model_input, t, encoder_hidden_states=prompt_embeds).sample

@@ -30,13 +30,11 @@ def pictures(
     seed:int=0, # another seed, other scenes
     split="train", # "train", "held-out" or None for both
     size:int=64, # side in pixels; smaller ones are random crops
-    recolor:float=0, # share of pictures whose red, green and blue change places
 ) -> Endless: # of pictures (3, size, size) in [-1, 1]
     "An endless data set of drawn scenes."
     def item(i):
         rng = random.Random(f"{seed} {i}")
         picture = to_tensor(draw(sample_scene(rng, split)))[0]
-        if rng.random() < recolor: picture = picture[rng.sample(range(3), 3)]
         x, y = rng.randint(0, 64 - size), rng.randint(0, 64 - size)
         return picture[:, y:y + size, x:x + size]
     return Endless(item)
@@ -46,7 +44,7 @@ def vae_loss(
     vae, # AutoencoderKL
     sample, # (b, 3, h, w) in [-1, 1]
     generator=None, # source of the latents' noise
-    kl_weight:float=5e-4, # price of latents that are far from a unit Gaussian
+    kl_weight:float=1e-4, # price of latents that are far from a unit Gaussian
 ) -> torch.Tensor: # scalar
     "How far the decoded picture is from the original, plus a little KL divergence (Kingma and Welling 2014, equation 10)."
     latent_dist = vae.encode(sample).latent_dist

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINTS', 'GUIDANCE_SCALE', 'NUM_INFERENCE_STEPS', 'SCHEDULERS', 'BUDGETS', 'STAGES', 'Parts', 'load_parts',
-           'lesson_parts', 'make_scheduler', 'PromptWarning', 'check_prompts', 'Generated', 'generate_from', 'generate',
-           'fit_colors', 'in_color', 'stages_sheet', 'slug', 'plain_messages', 'generate_main', 'Budget', 'Training',
-           'measure', 'save_pipeline', 'train_main', 'evaluate_main']
+           'lesson_parts', 'make_scheduler', 'PromptWarning', 'check_prompts', 'starting_noise', 'Generated',
+           'generate_from', 'generate', 'fit_colors', 'in_color', 'stages_sheet', 'slug', 'plain_messages',
+           'generate_main', 'Budget', 'Training', 'measure', 'save_pipeline', 'train_main', 'evaluate_main']
 
 # %% ../nbs/12_pipeline.ipynb #47a9207a
 import json
@@ -265,8 +265,15 @@ def check_prompts(
     return list(prompts), list(negative_prompts)
 
 # %% ../nbs/12_pipeline.ipynb #1dae8193
-def _starting_noise(parts, batch_size, height, width, generator, latents):
-    "The latents given, or fresh noise (b, 4, h/8, w/8)."
+def starting_noise(
+    parts: Parts, # whose UNet the noise is for
+    batch_size: int, # how many pictures
+    height: int | None = None, # pixels; None takes what the UNet was trained on
+    width: int | None = None, # pixels
+    generator: torch.Generator | None = None, # from `make_generator(seed)`
+    latents: torch.Tensor | None = None, # noise to take in place of fresh one
+) -> torch.Tensor: # (b, 4, h/8, w/8) of standard deviation 1
+    "The latents given, or fresh noise."
     size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
     default = size if isinstance(size, list | tuple) else (size, size)
     height, width = height or default[0] * factor, width or default[1] * factor
@@ -332,7 +339,7 @@ def generate(
     "Text to picture with latent diffusion: Rombach et al. 2022, guided as in Ho & Salimans 2022."
     prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
     scheduler = make_scheduler(parts, scheduler, num_inference_steps)
-    latents = _starting_noise(parts, len(prompts), height, width, generator, latents) * scheduler.init_noise_sigma
+    latents = starting_noise(parts, len(prompts), height, width, generator, latents) * scheduler.init_noise_sigma
     return generate_from(parts, latents, scheduler, None, prompts, negative_prompts, guidance_scale, generator, **options)
 
 # %% ../nbs/12_pipeline.ipynb #cf8075c5
@@ -588,7 +595,7 @@ def generate_main(
 # %% ../nbs/12_pipeline.ipynb #ee56bd6f
 @dataclass(frozen=True)
 class Budget:
-    "How much a training can afford, in optimizer steps for each network."
+    "How much a training can afford, in optimizer steps for each network; several processes share the steps."
     clip: int # steps of 128 pairs
     vae: int # steps of 16 pictures
     decoder: int # further steps of 16 pictures for the decoder alone
@@ -599,9 +606,10 @@ class Budget:
     test: int = 512 # unseen scenes to measure on
 
 # %% ../nbs/12_pipeline.ipynb #6521888e
-BUDGETS = {  # two minutes; two hours on two cores; a GPU
+BUDGETS = {  # two minutes; two hours on two cores; an evening on two cores; a GPU
     "smoke": Budget(4, 10, 5, 20, 5, 64, 500, 16),
-    "laptop": Budget(3_000, 14_000, 4_000, 6_800, 3_000, 50_000),
+    "laptop": Budget(3_000, 14_000, 4_000, 7_000, 3_000, 60_000),
+    "evening": Budget(3_000, 14_000, 15_000, 18_000, 3_000, 120_000),
     "full": Budget(10_000, 60_000, 20_000, 100_000, 10_000, 400_000),
 }
 
@@ -616,7 +624,7 @@ class Training:
 
     def _train(self, stage, model, loss_fn, dataset, **kwargs):
         "Trains one network from its checkpoint, or from nothing."
-        steps = getattr(self.budget, stage)
+        steps = -(-getattr(self.budget, stage) // PartialState().num_processes)
         train(model, loss_fn, dataset, steps, checkpoint=self.folder / f"{stage}.safetensors", save_every=max(1, steps // 60),
               seed=self.seed, **kwargs, **self.options)
         return model
@@ -641,7 +649,7 @@ class Training:
     @cached_property
     def vae(self):
         vae = self._untrained(tiny_vae)
-        self._train("vae", vae, vae_loss, pictures(self.seed, recolor=0.3), batch_size=16, lr=1.5e-3)
+        self._train("vae", vae, vae_loss, pictures(self.seed), batch_size=16, lr=1.5e-3)
         dataset = pictures(self.seed)
         sample = torch.stack([dataset[i] for i in range(self.budget.test)])
         vae.register_to_config(scaling_factor=measure_scaling_factor(vae, sample.to(vae.device)))
@@ -709,13 +717,14 @@ def _begin_training(folder, resume, recipe):
         raise ValueError(f"A training is already in {folder}: pass --resume to go on with it, or another --out.")
     if path.exists() and (before := json.loads(path.read_text(encoding="utf-8"))) != recipe:
         raise ValueError(f"The training in {folder} was begun with {before}: pass the same budget and seed, or another --out.")
-    with replace_on_success(path) as temporary: temporary.write_text(json.dumps(recipe), encoding="utf-8")
+    if not path.exists():
+        with replace_on_success(path) as temporary: temporary.write_text(json.dumps(recipe), encoding="utf-8")
 
 # %% ../nbs/12_pipeline.ipynb #03c1f55e
 @call_parse
 def train_main(
     out: str = "out/tiny_sd", # pipeline folder to make; checkpoints go beside it
-    budget: str = "laptop", # smoke: two minutes; laptop: two hours on two cores; full: for a GPU
+    budget: str = "laptop", # smoke: two minutes; laptop: two hours on two cores; evening: the shipped model; full: for a GPU
     stage: str = "all", # tokenizer, scorer, clip, vae, decoder, unet, or all of them and then the pipeline folder
     resume: store_true = False, # go on where a training with the same --out stopped
     seed: int = 0, # of the scenes, the first weights and the noise
@@ -728,7 +737,7 @@ def train_main(
         if stage not in (*STAGES, "all"): raise ValueError(f"There is no stage {stage!r}: pass one of {', '.join(STAGES)}, all.")
         out, recipe = Path(out), dict(budget=budget, seed=seed)
         folder = out.with_name(f"{out.name}-training")
-        if PartialState().is_main_process: _begin_training(folder, resume, recipe)
+        if PartialState(cpu=default_device() == "cpu").is_main_process: _begin_training(folder, resume, recipe)
         precision = precision or ("bf16" if default_device() == "cuda" else "no")
         training = Training(folder, BUDGETS[budget], seed, dict(mixed_precision=precision, workers=workers))
         for o in STAGES if stage == "all" else [stage]:

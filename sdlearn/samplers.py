@@ -22,10 +22,11 @@ def ddim_step(
     noise=None, # (b, c, h, w) fresh noise, needed when eta > 0
 ) -> torch.Tensor: # (b, c, h, w) prev_sample
     "One DDIM step (Song et al. 2021, equation 12)."
+    if eta > 0 and noise is None: raise ValueError("eta above 0 puts fresh noise in: pass noise.")
     pred_original_sample = (sample - (1 - a)**0.5*noise_pred)/a**0.5
     sigma = eta*((1 - a_prev)/(1 - a)*(1 - a/a_prev))**0.5
     prev_sample = a_prev**0.5*pred_original_sample + (1 - a_prev - sigma**2)**0.5*noise_pred
-    return prev_sample if noise is None else prev_sample + sigma*noise
+    return prev_sample + sigma*noise if eta > 0 else prev_sample
 
 # %% ../nbs/05_samplers.ipynb #3d1efdd0
 def ddpm_step(

@@ -78,6 +78,13 @@ def test_two_trainings_do_not_mix(trained):
     assert code == 2 and "smoke" in text and "Traceback" not in text
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="PyTorch's launcher needs libuv there")
+def test_two_processes_share_the_steps(tmp_path):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--no-python", COMMAND]
+    subprocess.run([*launch, "--out", str(tmp_path / "x"), "--budget", "smoke", "--stage", "clip"], check=True, timeout=300)
+    assert len(load_file(tmp_path / "x-training/clip.safetensors")["losses"]) == 2  # of the 4 that one process takes
+
+
 @pytest.mark.parametrize("args, words", [(["--budget", "huge"], "budget"), (["--stage", "gan"], "stage")])
 def test_wrong_names(tmp_path, args, words):
     code, text = finish(tmp_path / "x", *args)
