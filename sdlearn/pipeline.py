@@ -657,7 +657,9 @@ class Training:
 
     @cached_property
     def decoder(self):
-        return self._train("decoder", deepcopy(self.vae), decoder_loss, pictures(self.seed + 1), batch_size=16)
+        vae = deepcopy(self.vae)
+        for part in (vae.encoder, vae.quant_conv): part.requires_grad_(False)
+        return self._train("decoder", vae, decoder_loss, pictures(self.seed + 1), batch_size=16)
 
     @cached_property
     def latents(self):
