@@ -148,13 +148,14 @@ def load_lora(
     "Puts a trained adapter into a UNet; `unet.set_adapters` and `unet.disable_adapters` govern it."
     state = _tensors(path := Path(folder)/LORA_FILE)
     matrices = convert_unet_state_dict_to_peft({k.removeprefix("unet."): v for k, v in state.items()})
-    misfit = "it is empty" if not matrices else next((k for k, v in matrices.items() if not _fits(unet, k, v)), None)
+    layers = dict(unet.named_modules())
+    misfit = "it is empty" if not matrices else next((k for k, v in matrices.items() if not _fits(layers, k, v)), None)
     if misfit: raise ValueError(f"{path} does not fit this UNet ({misfit}): it belongs to another model, or is another kind of file.")
     unet.load_lora_adapter(state, prefix="unet", adapter_name=name)
 
 # %% ../nbs/14_adapt.ipynb #4b658b80
-def _fits(unet, key, matrix):
+def _fits(layers, key, matrix):
     "Is there a layer of the right size for this matrix?"
     name, _, kind = key.removesuffix(".weight").rpartition(".lora_")
-    weight, side = getattr(dict(unet.named_modules()).get(name), "weight", None), {"A": 1, "B": 0}.get(kind) # A is (r, in), B is (out, r)
+    weight, side = getattr(layers.get(name), "weight", None), {"A": 1, "B": 0}.get(kind) # A is (r, in), B is (out, r)
     return None not in (weight, side) and weight.shape[side:side + 1] == matrix.shape[side:side + 1]

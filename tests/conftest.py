@@ -1,5 +1,6 @@
-"""Fixtures that several tests share."""
+"""What several tests share."""
 import pytest
+import torch
 
 from .random_parts import build_parts
 
@@ -16,3 +17,19 @@ def folder(parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("parts") / "random"
     parts.to_pipeline().save_pretrained(path)
     return path
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch on one thread, where small networks are fastest."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def sentence(error):
+    "The message, which must be one line that ends as a sentence."
+    text = str(error.value)
+    assert "\n" not in text and text.endswith(".") and len(text) < 500, text
+    return text

@@ -13,18 +13,13 @@ from sdlearn.core import make_generator, randn
 from sdlearn.pipeline import PromptWarning, generate
 from sdlearn.text import tokenize
 
+from .conftest import sentence
+
 WORD = "<pumpkin>"
 
 
 def last_latents(parts, prompt):
     return generate(parts, prompt, num_inference_steps=2, generator=make_generator(0)).latents
-
-
-def sentence(error):
-    "The message, which must be one line that ends as a sentence."
-    text = str(error.value)
-    assert "\n" not in text and text.endswith(".") and len(text) < 500, text
-    return text
 
 
 @pytest.fixture(scope="module")

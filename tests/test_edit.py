@@ -14,8 +14,10 @@ from sdlearn.edit import edit_prompt, image_to_image, inpaint, share_attention, 
 from sdlearn.pipeline import GUIDANCE_SCALE, generate, load_parts, make_scheduler
 from sdlearn.text import encode_prompt
 
+from .conftest import sentence
 from .random_parts import build_parts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPTS, EDITED = ["a red cat at the beach", "two fish"], "a blue cat at the beach"
 IMAGES = to_images(randn((2, 3, 64, 64), make_generator(5)) / 2)
 MASK = Image.new("L", (64, 64))
@@ -26,14 +28,6 @@ KINDS, SCHEDULERS = ("tiny", "sd1", "sd2", "shipped"), ("ddim", "pndm", "euler",
 @functools.cache
 def build(kind):
     return load_parts("tiny", device="cpu") if kind == "shipped" else build_parts(kind)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def scheduler_of(parts, name):
@@ -156,13 +150,6 @@ def test_hooks_are_gone_after_an_error():
 
 
 # Bad input
-
-def sentence(error):
-    "The message, which must be one line that ends as a sentence."
-    text = str(error.value)
-    assert "\n" not in text and text.endswith(".") and len(text) < 500, text
-    return text
-
 
 @pytest.mark.parametrize("kwargs, words", [
     (dict(strength=0), ["strength", "above 0 and up to 1", "not 0"]),

@@ -11,17 +11,10 @@ from sdlearn.pipeline import GUIDANCE_SCALE, SCHEDULERS, generate
 
 from .random_parts import build_parts, build_scheduler
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPTS, NEGATIVES, LATENTS = ["a red cat at the beach", "two fish"], ["a blue cat", ""], torch.randn(2, 4, 8, 8, generator=make_generator(1))
 KINDS = "tiny", "sd1", "sd2"
 build = functools.cache(build_parts)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def stock(parts, prompt, scheduler=None, seed=0, **kwargs):

@@ -8,19 +8,13 @@ import torch
 from sdlearn.core import make_generator
 from sdlearn.pipeline import PromptWarning, generate, load_parts, make_scheduler, plain_messages, stages_sheet
 
+from .conftest import sentence
 
 PROMPT = "a red cat"
 
 
 def draw(parts, prompt=PROMPT, **kwargs):
     return generate(parts, prompt, **{"num_inference_steps": 1, "generator": make_generator(0), **kwargs})
-
-
-def sentence(error):
-    "The message, which must be one line that ends as a sentence."
-    text = str(error.value)
-    assert "\n" not in text and text.endswith(".") and len(text) < 500, text
-    return text
 
 
 @pytest.mark.parametrize("kwargs, words", [
