@@ -86,14 +86,14 @@ def install():
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", limits, "-e", ".[dev]"]
     if subprocess.run(pip, cwd=ROOT).returncode:
         fail("the set-up did not finish; pip's message is above. The first set-up needs the network and about "
-             "2 GB of disk: connect, then run the same command again. Later runs need no network.")
+             "2 GB of disk (more for a CUDA build of PyTorch): connect, then run the same command again. Later runs need no network.")
     STAMP.write_text(json.dumps({"hash": fingerprint(), "torch": ours if own else torch_version()}), encoding="utf-8")
 
 
 def setup():
     check_python()
     stamped = read_stamp().get("hash") == fingerprint()
-    if stamped and succeeds("-c", PROBE):
+    if stamped and succeeds("-P", "-c", PROBE):
         return
     if stamped or not succeeds("-m", "pip", "--version"):
         make_venv()

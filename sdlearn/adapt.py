@@ -66,7 +66,7 @@ def word_loss(
 
 # %% ../nbs/14_adapt.ipynb #92c3ebe0
 def learn_word(
-    parts: Parts, # stay as they are, but for `requires_grad`: they are frozen
+    parts: Parts, # stay as they are, but for `requires_grad`: the UNet is frozen
     word: str, # in angle brackets, such as "<pumpkin>"
     like: str, # known words to start from, such as "orange apple"; their vectors are added
     latents: torch.Tensor, # (n, 4, h/8, w/8) scaled latents of the pictures
@@ -79,7 +79,7 @@ def learn_word(
     start = torch.stack([vector_of(parts, o) for o in like.split()]).sum(0)
     taught = add_word(parts, word, start)
     for network in (taught.unet, taught.text_encoder): network.requires_grad_(False)
-    learned = torch.nn.Embedding.from_pretrained(start[None], freeze=False)
+    learned = torch.nn.Embedding.from_pretrained(start[None].float(), freeze=False) # AdamW needs more digits than float16 has
     pairs = list(zip(latents, tokenize(taught.tokenizer, prompts).input_ids, strict=True))
     def item(i): return random.Random(i).choice(pairs)
     losses = train(learned, word_loss(taught), Endless(item), steps, lr=lr, **dict(batch_size=16, ema_decay=0.98) | options)
@@ -103,7 +103,7 @@ def _tensors(path):
     if path.suffix != ".safetensors": raise ValueError(f"{path} is not a .safetensors file, and other kinds may run code when they are loaded: look for a .safetensors version.")
     if not path.is_file(): raise OSError(f"There is no file {path}: check the name.")
     try: return load_file(path)
-    except Exception as error: raise OSError(f"{path} is damaged ({str(error).rstrip('.')}): copy or train it again.") from error
+    except Exception as error: raise OSError(f"{path} cannot be read ({str(error).rstrip('.')}): copy or train it again.") from error
 
 # %% ../nbs/14_adapt.ipynb #b13a8f66
 def save_word(
@@ -123,7 +123,8 @@ def load_word(
     tensors = _tensors(path)
     if len(tensors) != 1: raise ValueError(f"{path} holds {len(tensors)} tensors, but a word is one: it is another kind of file.")
     (word, vector), = tensors.items()
-    return add_word(parts, word, vector)
+    if vector.ndim > 1 and len(vector) > 1: raise ValueError(f"{word} in {path} is a word of {len(vector)} vectors, and only words of one can be added: learn it again with one.")
+    return add_word(parts, word, vector.flatten())
 
 # %% ../nbs/14_adapt.ipynb #f8603ef6
 LORA_FILE = "pytorch_lora_weights.safetensors" # the name that diffusers looks for in a folder
@@ -146,12 +147,12 @@ def load_lora(
     name: str = "default", # for the adapter
 ):
     "Puts a trained adapter into a UNet; `unet.set_adapters` and `unet.disable_adapters` govern it."
-    state = _tensors(path := Path(folder)/LORA_FILE)
-    matrices = convert_unet_state_dict_to_peft({k.removeprefix("unet."): v for k, v in state.items()})
+    path = Path(folder)/LORA_FILE
+    matrices = convert_unet_state_dict_to_peft({k.removeprefix("unet."): v for k, v in _tensors(path).items()})
     layers = dict(unet.named_modules())
     misfit = "it is empty" if not matrices else next((k for k, v in matrices.items() if not _fits(layers, k, v)), None)
     if misfit: raise ValueError(f"{path} does not fit this UNet ({misfit}): it belongs to another model, or is another kind of file.")
-    unet.load_lora_adapter(state, prefix="unet", adapter_name=name)
+    unet.load_lora_adapter(matrices, prefix=None, adapter_name=name)
 
 # %% ../nbs/14_adapt.ipynb #4b658b80
 def _fits(layers, key, matrix):

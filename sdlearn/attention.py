@@ -105,7 +105,7 @@ def word_positions(
     groups = [[]]
     for position, token in enumerate(tokenizer.convert_ids_to_tokens(ids), start=1):
         groups[-1].append(position)
-        if token.endswith("</w>"): groups.append([])
+        if token.endswith("</w>") or token in tokenizer.get_added_vocab(): groups.append([])
     return [(tokenizer.decode([ids[p - 1] for p in group]).strip(), group) for group in groups if group]
 
 # %% ../nbs/08_attention.ipynb #d5ba5b64

@@ -57,7 +57,7 @@ def encode_scenes(
     workers:int=0, # processes that draw
 ) -> torch.Tensor: # (n, 4, 8, 8) scaled latents
     "The latents of the training set."
-    batches = DataLoader(pictures(seed), 64, sampler=range(n), num_workers=workers)
+    batches = DataLoader(pictures(seed), 64, sampler=range(n), num_workers=workers, multiprocessing_context="fork" if workers else None)
     generator = make_generator(seed)
     return torch.cat([encode(vae, o, generator).cpu().contiguous() for o in tqdm(batches, leave=False)])
 
@@ -78,13 +78,13 @@ def captioned_latents(
 
 # %% ../nbs/09_conditioning.ipynb #20f5f8bd
 def conditional_loss(
-    text_encoder, # CLIPTextModel, which is not trained
+    text_encoder, # CLIPTextModel, which is not trained, on the UNet's device
     scheduler, # diffusers scheduler; gives alphas_cumprod and prediction_type
 ): # function of (unet, (latents, input_ids), generator) that gives a scalar
     "The loss of the latent diffusion model (Rombach et al. 2022, equation 3)."
     def loss_fn(unet, batch, generator=None):
         latents, input_ids = batch
-        with torch.no_grad(): prompt_embeds = text_encoder.to(latents.device)(input_ids)[0]
+        with torch.no_grad(): prompt_embeds = text_encoder(input_ids)[0]
         def denoise(noisy, t): return unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
         return diffusion_loss(denoise, latents, scheduler.alphas_cumprod, generator, scheduler.config.prediction_type)
     return loss_fn

@@ -92,12 +92,14 @@ def replace_on_success(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
+    def clear():
+        if temporary.exists(): (shutil.rmtree if temporary.is_dir() else os.remove)(temporary)
+    clear() # a killed program may have left it
     try:
         yield temporary
         if temporary.is_dir() and path.exists(): shutil.rmtree(path)
         os.replace(temporary, path)
-    finally:
-        if temporary.exists(): (shutil.rmtree if temporary.is_dir() else os.remove)(temporary)
+    finally: clear()
 
 # %% ../nbs/01_core.ipynb #f0759faa
 def verdict(

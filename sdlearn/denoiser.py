@@ -33,7 +33,7 @@ def diffusion_loss(
     t = torch.randint(len(alphas_cumprod), (len(sample),), generator=generator).to(sample.device)
     noise = randn(sample.shape, generator, sample.device, sample.dtype)
     target = noise if prediction_type == "epsilon" else velocity(sample, noise, t, alphas_cumprod)
-    return F.mse_loss(denoise(add_noise(sample, noise, t, alphas_cumprod), t).float(), target)
+    return F.mse_loss(denoise(add_noise(sample, noise, t, alphas_cumprod), t).float(), target.float())
 
 # %% ../nbs/04_denoiser.ipynb #fd051833
 class Endless(torch.utils.data.Dataset):
@@ -55,10 +55,11 @@ def learning_rate(
 
 # %% ../nbs/04_denoiser.ipynb #9b156c5e
 def _batches(dataset, batch_size, start, steps, accelerator, workers):
-    "Batches `start` to `steps` of an endless data set, a different part for each process."
-    n = batch_size*accelerator.num_processes
-    indices = range(start*n + accelerator.process_index, steps*n, accelerator.num_processes)
-    return DataLoader(dataset, batch_size, sampler=indices, num_workers=workers)
+    "Batches `start` to `steps` of an endless data set, shared by the processes."
+    n = accelerator.num_processes
+    rounds = -(-(steps - start)//n) # as many batches for each process
+    indices = range(start*batch_size + accelerator.process_index, (start + rounds*n)*batch_size, n)
+    return DataLoader(dataset, batch_size, sampler=indices, num_workers=workers, multiprocessing_context="fork" if workers else None)
 
 # %% ../nbs/04_denoiser.ipynb #8734225d
 def save_state(
@@ -66,7 +67,7 @@ def save_state(
     model, # network
     optimizer, # torch optimizer
     ema, # diffusers EMAModel
-    losses, # one number for each step done
+    losses, # one number for each batch done
 ):
     "All that a training needs to go on, in one file."
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
@@ -91,12 +92,12 @@ def load_state(
     for k, v in groups["optimizer"].items(): state.setdefault(int(k.split(".")[0]), {})[k.split(".")[1]] = v
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     losses = groups["losses"][""].tolist()
-    ema.optimization_step = len(losses)
+    ema.optimization_step = int(next(iter(state.values()))["step"]) # the optimizer counts its steps
     return losses
 
 # %% ../nbs/04_denoiser.ipynb #158a4b53
 class _Objective(torch.nn.Module):
-    "Network and loss as one module, so that several devices split its `forward`."
+    "Network and loss as one module, which `accelerate` can wrap as a whole."
     def __init__(self, model, loss_fn):
         super().__init__()
         self.model, self.loss_fn = model, loss_fn
@@ -105,7 +106,7 @@ class _Objective(torch.nn.Module):
 # %% ../nbs/04_denoiser.ipynb #293a3d9b
 def _start(model, loss_fn, accelerator, lr, ema_decay, checkpoint):
     "Objective, optimizer, averaged weights and losses: new ones, or what `checkpoint` holds."
-    model.to(accelerator.device).train()
+    model.train()
     ema = EMAModel(model.parameters(), decay=ema_decay)
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=0.01)
     resumes = checkpoint and Path(checkpoint).exists()
@@ -127,39 +128,41 @@ def _progress(losses, steps, accelerator):
     quiet = {} if accelerator.is_main_process else {"disable": True} # an explicit False would override TQDM_DISABLE
     return tqdm(total=steps, initial=len(losses), leave=False, **quiet)
 
-def _record(loss, losses, bar):
-    "One loss more, one step further."
-    losses.append(loss.item())
-    bar.update()
+def _record(loss, losses, bar, accelerator):
+    "One loss more from each process."
+    losses.extend(new := accelerator.gather(loss.detach()[None]).tolist())
+    bar.update(len(new))
     bar.set_postfix(loss=f"{sum(losses[-100:])/len(losses[-100:]):.4f}")
 
 # %% ../nbs/04_denoiser.ipynb #82b83c00
 def train(
-    model, # network; ends with the averaged weights
+    model, # network on the device to train on; ends with the averaged weights
     loss_fn, # function of (model, batch, generator) that gives a scalar
     dataset, # endless: `dataset[i]` works for every i
-    steps:int, # optimizer steps in all
+    steps:int, # batches in all; several processes share them
     batch_size:int=32, # items of a batch, for each process
     lr:float=1e-3, # highest learning rate
     ema_decay:float=0.999, # how slowly the averaged weights follow
     checkpoint=None, # safetensors file to resume from and to save to
-    save_every:int=500, # steps between two savings
-    mixed_precision:str="no", # "no", "bf16" or "fp16"
-    workers:int=0, # processes that prepare the batches
+    save_every:int=500, # batches between two savings
+    mixed_precision:str="no", # "no", or "bf16" for the forward pass
+    workers:int=0, # processes that prepare the batches; not on Windows
     seed:int=0, # of the noise and of all else that is random
     on_step=None, # called with (step, model, ema) after each step
-) -> list: # the loss of each step
+) -> list: # the loss of each batch
     "AdamW with EMA on any device or number of processes; resumes from `checkpoint` if that file is there."
-    accelerator = Accelerator(mixed_precision=mixed_precision)
+    if mixed_precision not in ("no", "bf16"): raise ValueError(f"mixed_precision must be 'no' or 'bf16', not {mixed_precision!r}.")
+    accelerator, device = Accelerator(device_placement=False), next(model.parameters()).device
     objective, optimizer, ema, losses = _start(model, loss_fn, accelerator, lr, ema_decay, checkpoint)
     bar = _progress(losses, steps, accelerator)
     for batch in _batches(dataset, batch_size, len(losses), steps, accelerator, workers):
         for group in optimizer.param_groups: group["lr"] = lr*learning_rate(len(losses), steps)
         generator = make_generator((seed*1_000_003 + len(losses))*64 + accelerator.process_index)
-        loss = objective(send_to_device(batch, accelerator.device), generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed_precision == "bf16"):
+            loss = objective(send_to_device(batch, device), generator).float()
         _update(loss, model, optimizer, ema, accelerator)
-        _record(loss, losses, bar)
-        is_due = len(losses) % save_every == 0 or len(losses) == steps
+        _record(loss, losses, bar, accelerator)
+        is_due = len(losses) % save_every < accelerator.num_processes or len(losses) >= steps
         if checkpoint and accelerator.is_main_process and is_due: save_state(checkpoint, model, optimizer, ema, losses)
         if on_step: on_step(len(losses), model, ema)
     bar.close()

@@ -61,7 +61,7 @@ def image_to_image(
     num_inference_steps: int = NUM_INFERENCE_STEPS, # steps of the whole loop
     generator: torch.Generator | None = None, # from `make_generator(seed)`
     scheduler=None, # see `make_scheduler`
-    **options, # further ones of `generate_from`: guidance_scale, eta, trajectory, attention, after_step
+    **options, # further ones of `generate_from`: guidance_scale, guidance_rescale, eta, trajectory, attention, after_step
 ) -> Generated:
     "A picture changed towards a prompt: SDEdit (Meng et al. 2022, algorithm 1)."
     prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
@@ -91,7 +91,7 @@ def inpaint(
     num_inference_steps: int = NUM_INFERENCE_STEPS, # steps of the whole loop
     generator: torch.Generator | None = None, # from `make_generator(seed)`
     scheduler=None, # see `make_scheduler`
-    **options, # further ones of `generate_from`: guidance_scale, eta, trajectory, attention
+    **options, # further ones of `generate_from`: guidance_scale, guidance_rescale, eta, trajectory, attention
 ) -> Generated:
     "A part of a picture painted anew, by replacement: Lugmayr et al. 2022, equation 8, without their resampling."
     prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
@@ -150,9 +150,9 @@ def edit_prompt(
     num_inference_steps: int = NUM_INFERENCE_STEPS, # steps of the loop
     generator: torch.Generator | None = None, # from `make_generator(seed)`
     latents: torch.Tensor | None = None, # (1, 4, h/8, w/8) noise of standard deviation 1 to start both from
-    scheduler=None, # see `make_scheduler`
+    scheduler=None, # see `make_scheduler`; one that draws noise at each step draws other noise for each picture
     self_attention: bool = False, # see `share_attention`
-    **options, # further ones of `generate_from`: guidance_scale, eta, trajectory, attention
+    **options, # further ones of `generate_from`: guidance_scale, guidance_rescale, eta, trajectory, attention
 ) -> Generated: # two pictures
     "The pictures of two prompts from the same noise, the second with the first's attention: Hertz et al. 2022, algorithm 1."
     prompts, negative_prompts = check_prompts(parts, [prompt, edited], negative_prompt)

@@ -150,7 +150,7 @@ def related(relation, a, b):
 def obeys(
     seen, # (place, [Seen, ...]) from `perceive`
     prompt:str, # in the world's words
-) -> dict: # noun, count, color, relation, place: is it as the prompt says? What it leaves open is always right.
+) -> dict: # noun, count, color, relation, place: is it as the prompt says? What it leaves open is right, and so is the color of what is missing.
     "How a picture answers its prompt; sizes are not judged."
     asked, (place, figures) = parse(prompt), seen
     found = [[f for f in figures if f.noun == t.noun] for t in asked.things]
@@ -277,6 +277,6 @@ def clip_scores(
     images, # (b, 3, 64, 64) in [-1, 1]
     prompts, # b texts
 ) -> tuple: # image features (b, d) of length one, and (b,) their cosine with the prompts' features
-    "How well our CLIP thinks that each picture fits its prompt (Hessel et al. 2021, equation 1, without its factor)."
+    "How well our CLIP thinks that each picture fits its prompt (Hessel et al. 2021, equation 1, without its factor and its floor at 0)."
     out = clip(pixel_values=images, input_ids=tokenize(tokenizer, prompts).input_ids)
     return out.image_embeds, (out.image_embeds*out.text_embeds).sum(1)

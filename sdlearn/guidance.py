@@ -31,7 +31,7 @@ def rescale_guidance(
 def guided_denoiser(
     unet, # UNet2DConditionModel
     prompt_embeds: torch.Tensor, # (b, n, d) the prompts
-    negative_prompt_embeds: torch.Tensor | None = None, # (b, n, d) the empty text or what to steer away from
+    negative_prompt_embeds: torch.Tensor | None = None, # (b, n, d) the empty text or what to steer away from; needed for a guidance_scale above 1
     guidance_scale: float = 7.5, # s = 1 + w; 1 or less: no guidance, half the work
     guidance_rescale: float = 0.0, # 0 to 1, for models that predict v, see `rescale_guidance`
 ): # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)

@@ -18,6 +18,7 @@ import warnings
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -97,7 +98,7 @@ def load_parts(
     device = torch.device(device or default_device())
     dtype = dtype or default_dtype(device)
     if device.type == "cpu" and dtype == torch.float16:
-        raise ValueError("float16 does not work on the CPU: pass dtype=torch.float32, or the name of a GPU as device.")
+        raise ValueError("float16 is too slow on the CPU: pass dtype=torch.float32, or the name of a GPU as device.")
     path = Path(name_or_path)
     config = _find_config(path, config) if path.is_file() else None
     source = path if config else _find_folder(str(name_or_path), dtype)
@@ -150,7 +151,7 @@ def _check_file(paths):
     if not found: raise OSError(f"{paths[0]} is missing: copy, train or install the model folder again.")
     for path in found:
         try: json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else safe_open(path, "pt")
-        except Exception as error: raise OSError(f"{path} is damaged ({error}): copy, train or install the model folder again.") from error
+        except Exception as error: raise OSError(f"{path} cannot be read ({error}): copy, train or install the model folder again.") from error
 
 # %% ../nbs/12_pipeline.ipynb #0c6529f5
 def _open_part(folder, part, dtype):
@@ -217,16 +218,16 @@ SCHEDULERS = {  # short name: class in diffusers
 def make_scheduler(
     parts: Parts, # whose noise levels to keep
     scheduler=None, # short name of `SCHEDULERS`, a diffusers class or instance (never changed); None takes the parts' own
-    num_inference_steps: int = NUM_INFERENCE_STEPS, # steps of the loop, 1 to num_train_timesteps
+    num_inference_steps: int = NUM_INFERENCE_STEPS, # steps of the loop, 1 to num_train_timesteps less the offset
 ): # a fresh diffusers scheduler, ready for the loop
     "A scheduler with its timesteps set."
     if isinstance(scheduler, str):
         if scheduler not in SCHEDULERS: raise ValueError(f"There is no scheduler {scheduler!r}: pass one of {', '.join(SCHEDULERS)}.")
         import diffusers
         scheduler = getattr(diffusers, SCHEDULERS[scheduler])
-    if isinstance(scheduler, type): scheduler = scheduler.from_config({"clip_sample": False, **parts.scheduler.config})
+    if isinstance(scheduler, type): scheduler = scheduler.from_config({"clip_sample": False, "skip_prk_steps": True, **parts.scheduler.config})
     scheduler = _fresh(scheduler or parts.scheduler)
-    most = scheduler.config.num_train_timesteps
+    most = scheduler.config.num_train_timesteps - scheduler.config.get("steps_offset", 0)
     if not isinstance(num_inference_steps, int) or not 1 <= num_inference_steps <= most:
         raise ValueError(f"num_inference_steps must be a whole number from 1 to {most}, not {num_inference_steps!r}.")
     scheduler.set_timesteps(num_inference_steps, device=parts.device)
@@ -236,7 +237,7 @@ def make_scheduler(
 class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
-def _warn(sentence): warnings.warn(sentence, PromptWarning, stacklevel=6)
+def _warn(sentence, depth=6): warnings.warn(sentence, PromptWarning, stacklevel=depth)
 
 def _is_texts(texts): return isinstance(texts, list | tuple) and len(texts) > 0 and all(isinstance(t, str) for t in texts)
 
@@ -260,7 +261,7 @@ def check_prompts(
     if not _is_texts(prompts): raise ValueError(f"prompt must be a text or a list of texts, not {prompt!r}.")
     if not _is_texts(negative_prompts) or len(negative_prompts) != len(prompts):
         raise ValueError(f"negative_prompt must be a text, or a list of {len(prompts)} as prompt has, not {negative_prompt!r}.")
-    if not all(p.strip() for p in prompts): _warn("The prompt is empty, so the picture will be of anything: type what you want to see.")
+    if not all(p.strip() for p in prompts): _warn("The prompt is empty, so the picture will be of anything: type what you want to see.", depth=5)
     for text in dict.fromkeys([*prompts, *negative_prompts]): _warn_of_lost_words(parts.tokenizer, text)
     return list(prompts), list(negative_prompts)
 
@@ -454,7 +455,7 @@ def _draw_tokens(sheet, tokenizer, prompt):
         sheet.box(x, y, w, 40, _PAPER if special else _CHIP, ec=_PALE)
         sheet.text(x + w / 2, y + 26, name, 16, _GREY if special else _INK, ha="center", family="DejaVu Sans Mono")
         sheet.text(x + w / 2, y + 57, str(ids[i]), 12.5, _GREY, ha="center")
-        x += w + (10 if special or token.endswith("</w>") else 2)
+        x += w + (10 if special or token.endswith(">") else 2)
     if padding: sheet.text(x + 6, y + 25, f"+ {padding} padding", 14, _GREY)
     sheet.end(y + 64 - sheet.y)
 
@@ -595,12 +596,12 @@ def generate_main(
 # %% ../nbs/12_pipeline.ipynb #ee56bd6f
 @dataclass(frozen=True)
 class Budget:
-    "How much a training can afford, in optimizer steps for each network; several processes share the steps."
-    clip: int # steps of 128 pairs
-    vae: int # steps of 16 pictures
-    decoder: int # further steps of 16 pictures for the decoder alone
-    unet: int # steps of 64 latents
-    scorer: int # steps of 64 scenes
+    "How much a training can afford, in batches for each network; several processes share them."
+    clip: int # batches of 128 pairs
+    vae: int # batches of 16 pictures
+    decoder: int # further batches of 16 pictures for the decoder alone
+    unet: int # batches of 64 latents
+    scorer: int # batches of 64 scenes
     scenes: int # encoded once for the UNet
     captions: int = 20_000 # that the tokenizer learns from
     test: int = 512 # unseen scenes to measure on
@@ -624,7 +625,7 @@ class Training:
 
     def _train(self, stage, model, loss_fn, dataset, **kwargs):
         "Trains one network from its checkpoint, or from nothing."
-        steps = -(-getattr(self.budget, stage) // PartialState().num_processes)
+        steps = getattr(self.budget, stage)
         train(model, loss_fn, dataset, steps, checkpoint=self.folder / f"{stage}.safetensors", save_every=max(1, steps // 60),
               seed=self.seed, **kwargs, **self.options)
         return model
@@ -632,7 +633,7 @@ class Training:
     def _untrained(self, make, *args):
         "A network whose first weights depend on the seed alone."
         torch.manual_seed(self.seed)
-        return make(*args)
+        return make(*args).to(PartialState().device)
 
     @cached_property
     def tokenizer(self): return train_tokenizer(sample_captions(self.budget.captions, self.seed))
@@ -663,10 +664,10 @@ class Training:
 
     @cached_property
     def latents(self):
-        path = self.folder / "latents.safetensors"
+        vae, path = self.vae, self.folder / "latents.safetensors" # all processes train the VAE, one encodes
         with PartialState().main_process_first():
             if not path.exists():
-                latents = encode_scenes(self.vae, self.budget.scenes, self.seed, self.options.get("workers", 0))
+                latents = encode_scenes(vae, self.budget.scenes, self.seed, self.options.get("workers", 0))
                 with replace_on_success(path) as temporary: save_file({"latents": latents}, temporary)
         return load_file(path)["latents"]
 
@@ -712,13 +713,20 @@ def save_pipeline(
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=1), encoding="utf-8")
 
 # %% ../nbs/12_pipeline.ipynb #d6d31335
-def _begin_training(folder, resume, recipe):
-    "Keeps what was asked for in the training's folder, and refuses to mix two trainings."
+def _processes():
+    "What `accelerate` knows of this process and the others; PyTorch's groups have a CPU and a CUDA kind only."
+    on_cpu = default_device() == "cpu" or default_device() == "mps" and "LOCAL_RANK" in os.environ
+    return PartialState(cpu=on_cpu, timeout=timedelta(hours=12)) # one process encodes the scenes, and the others wait
+
+def _begin_training(out, folder, resume, recipe):
+    "Keeps what was asked for in the training's folder, and refuses to mix two trainings or to replace anything else."
     path = folder / "recipe.json"
     if path.exists() and not resume:
         raise ValueError(f"A training is already in {folder}: pass --resume to go on with it, or another --out.")
     if path.exists() and (before := json.loads(path.read_text(encoding="utf-8"))) != recipe:
         raise ValueError(f"The training in {folder} was begun with {before}: pass the same budget and seed, or another --out.")
+    if out.exists() and not (path.exists() and (out / "model_index.json").exists()):
+        raise ValueError(f"{out} exists already and would be replaced: pass another --out.")
     if not path.exists():
         with replace_on_success(path) as temporary: temporary.write_text(json.dumps(recipe), encoding="utf-8")
 
@@ -730,8 +738,8 @@ def train_main(
     stage: str = "all", # tokenizer, scorer, clip, vae, decoder, unet, or all of them and then the pipeline folder
     resume: store_true = False, # go on where a training with the same --out stopped
     seed: int = 0, # of the scenes, the first weights and the noise
-    precision: str = "", # no, bf16 or fp16; without it bf16 on a CUDA device, else no
-    workers: int = 0, # processes that draw pictures
+    precision: str = "", # no or bf16; without it bf16 on a CUDA device, else no
+    workers: int = 0, # processes that draw pictures; not on Windows
 ):
     "Train a tiny Stable Diffusion from nothing: tokenizer, CLIP, VAE, UNet."
     with plain_messages():
@@ -739,7 +747,7 @@ def train_main(
         if stage not in (*STAGES, "all"): raise ValueError(f"There is no stage {stage!r}: pass one of {', '.join(STAGES)}, all.")
         out, recipe = Path(out), dict(budget=budget, seed=seed)
         folder = out.with_name(f"{out.name}-training")
-        if PartialState(cpu=default_device() == "cpu").is_main_process: _begin_training(folder, resume, recipe)
+        if _processes().is_main_process: _begin_training(out, folder, resume, recipe)
         precision = precision or ("bf16" if default_device() == "cuda" else "no")
         training = Training(folder, BUDGETS[budget], seed, dict(mixed_precision=precision, workers=workers))
         for o in STAGES if stage == "all" else [stage]:

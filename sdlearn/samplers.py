@@ -49,7 +49,7 @@ def euler_step(
     sigma, # noise level now
     sigma_next, # noise level to go to
 ) -> torch.Tensor: # (b, c, h, w)
-    "One Euler step along the probability-flow ODE, whose slope is the noise (Karras et al. 2022, algorithm 1)."
+    "One Euler step along the probability-flow ODE, whose slope is the noise (Karras et al. 2022, algorithm 1 without the correction)."
     return sample + (sigma_next - sigma)*noise_pred
 
 # %% ../nbs/05_samplers.ipynb #9141b4b2

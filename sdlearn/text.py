@@ -68,7 +68,7 @@ def known_words(
     tokenizer, # CLIPTokenizer
 ) -> list: # of words; empty for a tokenizer made for all of English
     "The words that a model of the picture world was trained on."
-    learned = [o for o in tokenizer.get_added_vocab() if not o.startswith("<|")]
+    learned = [o.lower() for o in tokenizer.get_added_vocab() if not o.startswith("<|")]
     return sorted([*vocabulary(), *learned]) if len(tokenizer) < 10_000 else []
 
 def unknown_words(

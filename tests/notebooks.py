@@ -35,8 +35,8 @@ def find(names):
     paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
     wanted = {Path(name).stem for name in names}
     found = [p for p in paths if not wanted or wanted & {p.stem, p.stem[:2], p.stem[3:]}]
-    if len(found) < len(wanted):
-        sys.exit(f"No such notebook among {', '.join(p.stem for p in paths)}: {', '.join(names)}")
+    if missing := wanted - {name for p in found for name in (p.stem, p.stem[:2], p.stem[3:])}:
+        sys.exit(f"No such notebook among {', '.join(p.stem for p in paths)}: {', '.join(sorted(missing))}")
     return found
 
 

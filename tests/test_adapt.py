@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sdlearn.adapt import LORA_FILE, add_lora, add_word, learn_word, load_lora, load_word, save_lora, save_word, vector_of
+from sdlearn.attention import word_positions
 from sdlearn.conditioning import tiny_unet
 from sdlearn.core import make_generator, randn
 from sdlearn.pipeline import PromptWarning, generate
@@ -39,6 +40,7 @@ def test_a_word_is_one_token_and_changes_no_other(parts, taught):
     assert len(taught.tokenizer) == len(parts.tokenizer) + 1 and WORD not in parts.tokenizer.get_vocab()
     ids = tokenize(taught.tokenizer, [f"a {WORD} at night"]).input_ids[0].tolist()
     assert ids.count(len(parts.tokenizer)) == 1
+    assert [word for word, _ in word_positions(taught.tokenizer, f"a {WORD} at night")] == ["a", WORD, "at", "night"]
     torch.testing.assert_close(last_latents(taught, "a red cat"), last_latents(parts, "a red cat"), rtol=0, atol=0)
 
 
@@ -107,6 +109,15 @@ def test_a_word_of_another_model(parts, tmp_path):
     assert "(768,)" in sentence(error) and "another model" in sentence(error)
 
 
+def test_a_word_of_one_row_and_of_several(parts, tmp_path):
+    rows = torch.randn(2, 96, generator=make_generator(0))
+    save_file({"<dog>": rows[:1]}, tmp_path / "dog.safetensors")
+    torch.testing.assert_close(vector_of(load_word(parts, tmp_path / "dog.safetensors"), "<dog>"), rows[0])
+    save_file({"<dog>": rows}, tmp_path / "dogs.safetensors")
+    with pytest.raises(ValueError) as error: load_word(parts, tmp_path / "dogs.safetensors")
+    assert "2 vectors" in sentence(error)
+
+
 def test_a_file_of_another_kind(parts, tmp_path):
     save_file({"a": torch.zeros(96), "b": torch.zeros(96)}, tmp_path / "two.safetensors")
     with pytest.raises(ValueError) as error: load_word(parts, tmp_path / "two.safetensors")
@@ -120,7 +131,7 @@ def test_missing_and_damaged_files(parts, tmp_path):
     assert LORA_FILE in sentence(error)
     (tmp_path / "word.safetensors").write_bytes(b"nothing")
     with pytest.raises(OSError) as error: load_word(parts, tmp_path / "word.safetensors")
-    assert "is damaged" in sentence(error)
+    assert "cannot be read" in sentence(error)
 
 
 def test_lora_changes_pictures_and_can_be_switched_off(parts, styled):
@@ -147,6 +158,9 @@ def test_lora_file_for_us_and_for_diffusers(parts, styled, tmp_path):
     torch.testing.assert_close(last_latents(replace(parts, unet=unet), "a cat"), expected, rtol=0, atol=0)
     pipe = replace(parts, unet=deepcopy(parts.unet)).to_pipeline()
     pipe.load_lora_weights(tmp_path)
+    save_file({k.removeprefix("unet."): v for k, v in load_file(tmp_path / LORA_FILE).items()}, tmp_path / LORA_FILE)
+    load_lora(bare := deepcopy(parts.unet), tmp_path)
+    torch.testing.assert_close(last_latents(replace(parts, unet=bare), "a cat"), expected, rtol=0, atol=0)
     torch.testing.assert_close(last_latents(replace(parts, unet=pipe.unet), "a cat"), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -268,7 +268,7 @@ def test_readme_options_exist():
     mains = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name.endswith("_main")]
     offered = {a.arg for n in mains for a in [*n.args.args, *n.args.kwonlyargs]} | set(re.findall(r'"--([a-z-]+)"', source))
     readme = re.sub(r"torchrun .*? (?=sdlearn-)", "", read("README.md"))  # the launcher's own options
-    lines = [s for s in readme.splitlines() if re.search(r"sdlearn-\w+|dev\.py (run|train)", s)]
+    lines = [s for s in readme.splitlines() if re.search(r"sdlearn-\w+|dev\.py (run|train|evaluate)|^o=\(", s)]
     options = {o for line in lines for o in re.findall(r"(?<=\s)--([a-z][a-z-]*)", line)}
     assert {o.replace("-", "_") for o in options} <= {o.replace("-", "_") for o in offered}
 

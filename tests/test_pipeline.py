@@ -134,7 +134,7 @@ def test_command_in_this_process(folder, tmp_path, capsys):
     generate_main("A red cat!", steps=2, model=str(folder), out=str(tmp_path / "out"))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a-red-cat-stages.png", "a-red-cat.png"]
     assert Image.open(tmp_path / "out/a-red-cat.png").size == (64, 64)
-    assert capsys.readouterr().out.split() == [str(tmp_path / "out/a-red-cat.png"), str(tmp_path / "out/a-red-cat-stages.png")]
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "out/a-red-cat.png"), str(tmp_path / "out/a-red-cat-stages.png")]
 
 
 def test_command_seed_decides_the_picture(folder, tmp_path):

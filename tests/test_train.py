@@ -1,5 +1,6 @@
 """`sdlearn-train` from nothing to a pipeline folder, killed on the way."""
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from sdlearn.core import make_generator
+from sdlearn.denoiser import Endless, train
 from sdlearn.pipeline import generate, load_parts
 
 COMMAND = shutil.which("sdlearn-train", path=Path(sys.executable).parent)
@@ -81,9 +84,29 @@ def test_two_trainings_do_not_mix(trained):
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch's launcher needs libuv there")
 def test_two_processes_share_the_steps(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--no-python", COMMAND]
-    subprocess.run([*launch, "--out", str(tmp_path / "x"), "--budget", "smoke", "--stage", "decoder"], check=True, timeout=300)
+    subprocess.run([*launch, "--out", str(tmp_path / "x"), "--budget", "smoke", "--stage", "decoder"], check=True, timeout=300,
+                   env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     steps = {stage: len(load_file(tmp_path / f"x-training/{stage}.safetensors")["losses"]) for stage in ("vae", "decoder")}
-    assert steps == {"vae": 5, "decoder": 3}  # one process takes 10 and 5
+    assert steps == {"vae": 10, "decoder": 6}  # one process takes 10 and 5; each of two takes as many
+
+
+def test_half_and_full_precision_in_one_process():
+    numbers = Endless(lambda i: torch.tensor([float(i)]))
+    def loss_fn(model, batch, generator): return model(batch).square().mean()
+    losses = []
+    for precision in ("bf16", "no"):
+        torch.manual_seed(0)
+        losses.append(train(torch.nn.Linear(1, 8), loss_fn, numbers, steps=3, batch_size=2, mixed_precision=precision))
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)
+    with pytest.raises(ValueError, match="'no' or 'bf16'"): train(torch.nn.Linear(1, 8), loss_fn, numbers, steps=1, mixed_precision="fp16")
+
+
+def test_nothing_else_is_replaced(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/picture.png").write_bytes(b"precious")
+    code, text = finish(tmp_path / "mine", "--budget", "smoke")
+    assert code == 2 and "another --out" in text and "Traceback" not in text
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "picture.png"]
 
 
 @pytest.mark.parametrize("args, words", [(["--budget", "huge"], "budget"), (["--stage", "gan"], "stage")])
