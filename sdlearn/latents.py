@@ -78,7 +78,7 @@ def decode(
     latents, # (b, 4, h/8, w/8), scaled
 ) -> torch.Tensor: # (b, 3, h, w), about [-1, 1]
     "Scaled latents to pictures."
-    return vae.decode(latents.to(vae.dtype)/vae.config.scaling_factor, return_dict=False)[0]
+    return vae.decode(latents.to(vae.device, vae.dtype)/vae.config.scaling_factor, return_dict=False)[0]
 
 # %% ../nbs/07_latents.ipynb #49b17da2
 def psnr(

@@ -202,9 +202,9 @@ def _download(name, dtype):
 
 # %% ../nbs/12_pipeline.ipynb #fa40eb34
 def lesson_parts() -> Parts: # of `SDLEARN_MODEL` on the fastest device, or the tiny ones on the CPU
-    "The model that a lesson draws with."
+    "The model that a lesson draws with, in float32, since lessons compare numbers."
     name = os.environ.get("SDLEARN_MODEL")
-    return load_parts(name) if name else load_parts("tiny", device="cpu")
+    return load_parts(name, dtype=torch.float32) if name else load_parts("tiny", device="cpu")
 
 # %% ../nbs/12_pipeline.ipynb #2750051a
 GUIDANCE_SCALE, NUM_INFERENCE_STEPS = 5.0, 30  # what `generate` and the command take if they are not told otherwise
@@ -517,7 +517,7 @@ def _draw_moments(sheet, vae, steps, colors):
         t, noisy, pred = steps[round(i * (len(steps) - 1) / max(1, count - 1))]
         sheet.text(_column(i), sheet.y + 11, f"t = {t:.0f}", 13, _GREY)
         sheet.image(_column(i), sheet.y + 22, _TILE, h, in_color(noisy, colors))
-        sheet.image(_column(i), sheet.y + 22 + h + _GAP, _TILE, h, np.asarray(to_images(decode(vae, pred[None].to(vae.device)))[0]))
+        sheet.image(_column(i), sheet.y + 22 + h + _GAP, _TILE, h, np.asarray(to_images(decode(vae, pred[None]))[0]))
     sheet.end(22 + 2 * h + _GAP)
 
 # %% ../nbs/12_pipeline.ipynb #dbec85fa
