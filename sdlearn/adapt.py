@@ -102,7 +102,7 @@ def _tensors(path):
     path = Path(path)
     if path.suffix != ".safetensors": raise ValueError(f"{path} is not a .safetensors file, and other kinds may run code when they are loaded: look for a .safetensors version.")
     if not path.is_file(): raise OSError(f"There is no file {path}: check the name.")
-    try: return load_file(path)
+    try: return {k: v.clone() for k, v in load_file(path).items()} # no hold on the file
     except Exception as error: raise OSError(f"{path} cannot be read ({str(error).rstrip('.')}): copy or train it again.") from error
 
 # %% ../nbs/14_adapt.ipynb #b13a8f66

@@ -85,7 +85,7 @@ def load_state(
 ) -> list: # the losses so far
     "Brings a training back to where `save_state` left it."
     groups = {"model": {}, "ema": {}, "optimizer": {}, "losses": {}}
-    for k, v in load_file(path).items(): groups[k.split(".")[0]][k.partition(".")[2]] = v
+    for k, v in load_file(path).items(): groups[k.split(".")[0]][k.partition(".")[2]] = v.clone() # no hold on the file
     model.load_state_dict(groups["model"])
     for i, p in enumerate(ema.shadow_params): p.copy_(groups["ema"][str(i)])
     state = {}
@@ -146,7 +146,7 @@ def train(
     checkpoint=None, # safetensors file to resume from and to save to
     save_every:int=500, # batches between two savings
     mixed_precision:str="no", # "no", or "bf16" for the forward pass
-    workers:int=0, # processes that prepare the batches; not on Windows
+    workers:int=0, # processes that prepare the batches; on Linux only
     seed:int=0, # of the noise and of all else that is random
     on_step=None, # called with (step, model, ema) after each step
 ) -> list: # the loss of each batch

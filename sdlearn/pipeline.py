@@ -669,7 +669,7 @@ class Training:
             if not path.exists():
                 latents = encode_scenes(vae, self.budget.scenes, self.seed, self.options.get("workers", 0))
                 with replace_on_success(path) as temporary: save_file({"latents": latents}, temporary)
-        return load_file(path)["latents"]
+        return load_file(path)["latents"].clone() # no hold on the file
 
     @cached_property
     def unet(self):
@@ -702,7 +702,7 @@ def save_pipeline(
     "A diffusers pipeline folder in float16, with the whole CLIP beside it."
     with replace_on_success(out) as folder:
         training.clip.half().save_pretrained(folder / "clip")
-        text_encoder = CLIPTextModel.from_pretrained(folder / "clip")
+        text_encoder = CLIPTextModel.from_pretrained(folder / "clip", dtype=torch.float32).half() # a copy: no hold on the file
         parts = Parts(training.tokenizer, text_encoder, training.decoder.half(), training.unet.half(), tiny_scheduler())
         parts.to_pipeline().save_pretrained(folder)
         (folder / "scorer").mkdir()
@@ -739,7 +739,7 @@ def train_main(
     resume: store_true = False, # go on where a training with the same --out stopped
     seed: int = 0, # of the scenes, the first weights and the noise
     precision: str = "", # no or bf16; without it bf16 on a CUDA device, else no
-    workers: int = 0, # processes that draw pictures; not on Windows
+    workers: int = 0, # processes that draw pictures; on Linux only
 ):
     "Train a tiny Stable Diffusion from nothing: tokenizer, CLIP, VAE, UNet."
     with plain_messages():
