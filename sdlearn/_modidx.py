@@ -161,7 +161,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'sdlearn.pipeline._is_texts': ('pipeline.html#_is_texts', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._open_file': ('pipeline.html#_open_file', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._open_part': ('pipeline.html#_open_part', 'sdlearn/pipeline.py'),
-                                  'sdlearn.pipeline._processes': ('pipeline.html#_processes', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._signed': ('pipeline.html#_signed', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._tile_height': ('pipeline.html#_tile_height', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._token_name': ('pipeline.html#_token_name', 'sdlearn/pipeline.py'),

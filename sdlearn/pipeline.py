@@ -651,8 +651,7 @@ class Training:
     def vae(self):
         vae = self._untrained(tiny_vae)
         self._train("vae", vae, vae_loss, pictures(self.seed), batch_size=16, lr=1.5e-3)
-        dataset = pictures(self.seed)
-        sample = torch.stack([dataset[i] for i in range(self.budget.test)])
+        sample = torch.stack([pictures(self.seed)[i] for i in range(self.budget.test)])
         vae.register_to_config(scaling_factor=measure_scaling_factor(vae, sample.to(vae.device)))
         return vae
 
@@ -713,11 +712,6 @@ def save_pipeline(
         (folder / "recipe.json").write_text(json.dumps(recipe, indent=1), encoding="utf-8")
 
 # %% ../nbs/12_pipeline.ipynb #d6d31335
-def _processes():
-    "What `accelerate` knows of this process and the others; PyTorch's groups have a CPU and a CUDA kind only."
-    on_cpu = default_device() == "cpu" or default_device() == "mps" and "LOCAL_RANK" in os.environ
-    return PartialState(cpu=on_cpu, timeout=timedelta(hours=12)) # one process encodes the scenes, and the others wait
-
 def _begin_training(out, folder, resume, recipe):
     "Keeps what was asked for in the training's folder, and refuses to mix two trainings or to replace anything else."
     path = folder / "recipe.json"
@@ -747,7 +741,8 @@ def train_main(
         if stage not in (*STAGES, "all"): raise ValueError(f"There is no stage {stage!r}: pass one of {', '.join(STAGES)}, all.")
         out, recipe = Path(out), dict(budget=budget, seed=seed)
         folder = out.with_name(f"{out.name}-training")
-        if _processes().is_main_process: _begin_training(out, folder, resume, recipe)
+        on_cpu = default_device() == "cpu" or default_device() == "mps" and "LOCAL_RANK" in os.environ # no groups of processes on MPS
+        if PartialState(cpu=on_cpu, timeout=timedelta(hours=12)).is_main_process: _begin_training(out, folder, resume, recipe)
         precision = precision or ("bf16" if default_device() == "cuda" else "no")
         training = Training(folder, BUDGETS[budget], seed, dict(mixed_precision=precision, workers=workers))
         for o in STAGES if stage == "all" else [stage]:
