@@ -147,7 +147,8 @@ def load_lora(
     name: str = "default", # for the adapter
 ):
     "Puts a trained adapter into a UNet; `unet.set_adapters` and `unet.disable_adapters` govern it."
-    matrices = convert_unet_state_dict_to_peft({k.removeprefix("unet."): v for k, v in _tensors(path := Path(folder)/LORA_FILE).items()})
+    path = Path(folder)/LORA_FILE
+    matrices = convert_unet_state_dict_to_peft({k.removeprefix("unet."): v for k, v in _tensors(path).items()})
     layers = dict(unet.named_modules())
     misfit = "it is empty" if not matrices else next((k for k, v in matrices.items() if not _fits(layers, k, v)), None)
     if misfit: raise ValueError(f"{path} does not fit this UNet ({misfit}): it belongs to another model, or is another kind of file.")

@@ -685,8 +685,7 @@ def measure(
 ) -> dict: # PSNR of the VAE in decibels, CLIP's matching accuracy, a hundred points of each loss curve
     "What the parts of a training reach on unseen scenes."
     n, device = training.budget.test, training.vae.device
-    unseen = captioned_pictures(training.tokenizer, training.seed + 1000, None)
-    batch = [o.to(device) for o in next(iter(DataLoader(unseen, n, sampler=range(n))))]
+    batch = [o.to(device) for o in next(iter(DataLoader(captioned_pictures(training.tokenizer, training.seed + 1000, None), n, sampler=range(n))))]
     losses = {k: load_file(training.folder / f"{k}.safetensors")["losses"] for k in STAGES[1:]}
     return dict(vae_psnr=psnr(decode(training.decoder, encode(training.vae, batch[0])), batch[0]),
                 clip_accuracy=matching_accuracy(training.clip, batch),
