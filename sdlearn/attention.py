@@ -106,7 +106,7 @@ def word_positions(
     for position, token in enumerate(tokenizer.convert_ids_to_tokens(ids), start=1):
         groups[-1].append(position)
         if token.endswith("</w>") or token in tokenizer.get_added_vocab(): groups.append([])
-    return [(tokenizer.decode([ids[p - 1] for p in group]).strip(), group) for group in groups if group]
+    return [(tokenizer.decode([ids[p - 1] for p in group]).replace("</w>", " ").strip(), group) for group in groups if group] # copied tokenizers leave the mark
 
 # %% ../nbs/08_attention.ipynb #d5ba5b64
 def word_maps(

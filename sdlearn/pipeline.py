@@ -461,7 +461,7 @@ def _draw_tokens(sheet, tokenizer, prompt):
 
 # %% ../nbs/12_pipeline.ipynb #643538f4
 def _token_name(tokenizer, ids, i):
-    return "start" if i == 0 else "end" if i == len(ids) - 1 else tokenizer.decode([ids[i]])
+    return "start" if i == 0 else "end" if i == len(ids) - 1 else tokenizer.decode([ids[i]]).removesuffix("</w>")
 
 # %% ../nbs/12_pipeline.ipynb #8ef68ed4
 def _draw_embeddings(sheet, parts, prompt):

@@ -62,7 +62,7 @@ def words_cut(
 ) -> list: # of words, empty if all fit
     "The words at the end of a prompt that do not fit into the text tower."
     ids = tokenizer(prompt).input_ids
-    return tokenizer.decode(ids[tokenizer.model_max_length - 1:-1]).split() if len(ids) > tokenizer.model_max_length else []
+    return tokenizer.decode(ids[tokenizer.model_max_length - 1:-1]).replace("</w>", " ").split() if len(ids) > tokenizer.model_max_length else []
 
 def known_words(
     tokenizer, # CLIPTokenizer
