@@ -649,9 +649,9 @@ class Training:
 
     @cached_property
     def vae(self):
-        vae = self._untrained(tiny_vae)
-        self._train("vae", vae, vae_loss, pictures(self.seed), batch_size=16, lr=1.5e-3)
-        sample = torch.stack([pictures(self.seed)[i] for i in range(self.budget.test)])
+        dataset = pictures(self.seed)
+        vae = self._train("vae", self._untrained(tiny_vae), vae_loss, dataset, batch_size=16, lr=1.5e-3)
+        sample = torch.stack([dataset[i] for i in range(self.budget.test)])
         vae.register_to_config(scaling_factor=measure_scaling_factor(vae, sample.to(vae.device)))
         return vae
 

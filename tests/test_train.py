@@ -82,12 +82,12 @@ def test_two_trainings_do_not_mix(trained):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch's launcher needs libuv there")
-def test_two_processes_share_the_steps(tmp_path):
+def test_two_processes_share_the_batches(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--no-python", COMMAND]
     subprocess.run([*launch, "--out", str(tmp_path / "x"), "--budget", "smoke", "--stage", "decoder"], check=True, timeout=300,
                    env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
-    steps = {stage: len(load_file(tmp_path / f"x-training/{stage}.safetensors")["losses"]) for stage in ("vae", "decoder")}
-    assert steps == {"vae": 10, "decoder": 6}  # one process takes 10 and 5; each of two takes as many
+    batches = {stage: len(load_file(tmp_path / f"x-training/{stage}.safetensors")["losses"]) for stage in ("vae", "decoder")}
+    assert batches == {"vae": 10, "decoder": 6}  # one process takes 10 and 5; each of two takes as many
 
 
 def test_half_and_full_precision_in_one_process():
