@@ -1,4 +1,5 @@
 """What nbval needs to test notebooks that nbdev has cleaned."""
+
 import functools
 import os
 
@@ -13,11 +14,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def execute_with_history(self, source, allow_stdin=None):
     """Run a cell as Jupyter does; without history a trailing `;` would not silence it."""
-    return self.kc.execute(source, store_history=True, allow_stdin=allow_stdin, stop_on_error=False)
+    return self.kc.execute(
+        source, store_history=True, allow_stdin=allow_stdin, stop_on_error=False
+    )
 
 
 nbval.kernel.RunningKernel.execute_cell_input = execute_with_history
-nbval.kernel.start_new_kernel = functools.partial(nbval.kernel.start_new_kernel, env={**os.environ, **KERNEL_ENV})
+nbval.kernel.start_new_kernel = functools.partial(
+    nbval.kernel.start_new_kernel, env={**os.environ, **KERNEL_ENV}
+)
 
 
 def pytest_collection_modifyitems(items):

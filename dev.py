@@ -1,4 +1,5 @@
 """Set up sdlearn and run its commands. Needs nothing but Python; see `python dev.py --help`."""
+
 import argparse
 import configparser
 import hashlib
@@ -35,8 +36,10 @@ def min_python():
 def check_python():
     low = min_python()
     if sys.version_info < low:
-        fail(f"this is Python {sys.version.split()[0]}, and sdlearn needs {'.'.join(map(str, low))} or newer: "
-             "run dev.py with a newer one, such as `python3.11 dev.py`.")
+        fail(
+            f"this is Python {sys.version.split()[0]}, and sdlearn needs {'.'.join(map(str, low))} or newer: "
+            "run dev.py with a newer one, such as `python3.11 dev.py`."
+        )
 
 
 def succeeds(*args):
@@ -70,8 +73,10 @@ def make_venv():
     try:
         venv.create(VENV, with_pip=True, symlinks=os.name != "nt")
     except (OSError, ValueError, subprocess.CalledProcessError):
-        fail("Python could not make a virtual environment here: check that the disk has room and that Python's "
-             "venv module is installed (python3-venv on Debian and Ubuntu).")
+        fail(
+            "Python could not make a virtual environment here: check that the disk has room and that Python's "
+            "venv module is installed (python3-venv on Debian and Ubuntu)."
+        )
 
 
 def install():
@@ -84,11 +89,26 @@ def install():
     limits = VENV / "constraints.txt"
     limits.write_text("\n".join(pins), encoding="utf-8")
     print("Installing the packages: a few minutes, once", flush=True)
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", limits, "-e", ".[dev]"]
+    pip = [
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "-c",
+        limits,
+        "-e",
+        ".[dev]",
+    ]
     if subprocess.run(pip, cwd=ROOT).returncode:
-        fail("the set-up did not finish; pip's message is above. The first set-up needs the network and about "
-             "2 GB of disk (more for a CUDA build of PyTorch): connect, then run the same command again. Later runs need no network.")
-    STAMP.write_text(json.dumps({"hash": fingerprint(), "torch": ours if own else torch_version()}), encoding="utf-8")
+        fail(
+            "the set-up did not finish; pip's message is above. The first set-up needs the network and about "
+            "2 GB of disk (more for a CUDA build of PyTorch): connect, then run the same command again. Later runs need no network."
+        )
+    STAMP.write_text(
+        json.dumps({"hash": fingerprint(), "torch": ours if own else torch_version()}),
+        encoding="utf-8",
+    )
 
 
 def setup():
@@ -126,8 +146,22 @@ def evaluate(args):
 
 def test(args):
     """`test [pytest options]`: run every test and every notebook."""
-    where = [] if any((ROOT / a.split("::")[0]).exists() for a in args) else ["tests", "nbs"]
-    return call(PYTHON, "-m", "pytest", *NBVAL, "--cov=sdlearn", *where, *args, cwd=ROOT, env=TEST_ENV)
+    where = (
+        []
+        if any((ROOT / a.split("::")[0]).exists() for a in args)
+        else ["tests", "nbs"]
+    )
+    return call(
+        PYTHON,
+        "-m",
+        "pytest",
+        *NBVAL,
+        "--cov=sdlearn",
+        *where,
+        *args,
+        cwd=ROOT,
+        env=TEST_ENV,
+    )
 
 
 def notebooks(*args):
@@ -146,7 +180,13 @@ def clean(args):
 
 def export(args):
     """`export`: write the modules from the notebooks."""
-    return call(PYTHON, "-c", "from nbdev.doclinks import nbdev_export; nbdev_export()", *args, cwd=ROOT)
+    return call(
+        PYTHON,
+        "-c",
+        "from nbdev.doclinks import nbdev_export; nbdev_export()",
+        *args,
+        cwd=ROOT,
+    )
 
 
 def lab(args):
@@ -154,13 +194,22 @@ def lab(args):
     return call(PYTHON, "-m", "jupyterlab", *(args or ["nbs/00_tour.ipynb"]), cwd=ROOT)
 
 
-COMMANDS = {"setup": lambda args: 0, **{f.__name__: f for f in (run, test, lab, train, evaluate, refresh, clean, export)}}
+COMMANDS = {
+    "setup": lambda args: 0,
+    **{
+        f.__name__: f for f in (run, test, lab, train, evaluate, refresh, clean, export)
+    },
+}
 
 
 def main():
     about = "\n".join(f"  {f.__doc__}" for f in COMMANDS.values() if f.__doc__)
-    parser = argparse.ArgumentParser(prog="dev.py", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Sets up .venv when needed, then runs a command.", epilog=f"commands:\n  `setup`: only set up.\n{about}")
+    parser = argparse.ArgumentParser(
+        prog="dev.py",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Sets up .venv when needed, then runs a command.",
+        epilog=f"commands:\n  `setup`: only set up.\n{about}",
+    )
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     command = parser.parse_args(sys.argv[1:2]).command
     try:

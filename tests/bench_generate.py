@@ -1,4 +1,5 @@
 "How long a warm `generate` takes beside the stock pipeline: `python -m tests.bench_generate [--model tiny] [--runs 15]`."
+
 import argparse
 import gc
 import statistics
@@ -25,12 +26,18 @@ def compare(parts, runs=15, **kwargs):
     torch.set_num_threads(1)
     pipe = parts.to_pipeline()
     pipe.set_progress_bar_config(leave=False)  # as ours
-    kwargs = dict(guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS, **kwargs)
-    ours, stock = (lambda: generate(parts, PROMPT, generator=make_generator(0), **kwargs)), (lambda: pipe(PROMPT, generator=make_generator(0), **kwargs))
+    kwargs = dict(
+        guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS, **kwargs
+    )
+    ours, stock = (
+        (lambda: generate(parts, PROMPT, generator=make_generator(0), **kwargs)),
+        (lambda: pipe(PROMPT, generator=make_generator(0), **kwargs)),
+    )
     ours(), stock()
     times = {ours: [], stock: []}
     for i in range(runs):
-        for draw in (ours, stock) if i % 2 else (stock, ours): times[draw].append(seconds(draw))
+        for draw in (ours, stock) if i % 2 else (stock, ours):
+            times[draw].append(seconds(draw))
     return statistics.median(times[ours]), statistics.median(times[stock])
 
 
@@ -40,4 +47,6 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=15)
     args = parser.parse_args()
     mine, theirs = compare(load_parts(args.model, device="cpu"), args.runs)
-    print(f"generate {mine:.3f} s, StableDiffusionPipeline {theirs:.3f} s, ratio {mine / theirs:.3f}")
+    print(
+        f"generate {mine:.3f} s, StableDiffusionPipeline {theirs:.3f} s, ratio {mine / theirs:.3f}"
+    )

@@ -1,4 +1,5 @@
 """What several tests share."""
+
 import pytest
 import torch
 

@@ -1,4 +1,5 @@
 """Execute and clean notebooks: `python tests/notebooks.py refresh|clean [NAME ...]`."""
+
 import argparse
 import os
 import subprocess
@@ -21,9 +22,14 @@ CELL_TIMEOUT = 120
 MAX_BYTES = 300_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "python3", "language": "python", "name": "python3"}
-KERNEL_ENV = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1",
-              "PYTHONSTARTUP": str(Path(__file__).resolve().parent / "kernel_startup.py"),
-              "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+KERNEL_ENV = {
+    "OMP_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONUTF8": "1",
+    "PYTHONSTARTUP": str(Path(__file__).resolve().parent / "kernel_startup.py"),
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
 
 
 class NotebookError(Exception):
@@ -34,20 +40,32 @@ def find(names):
     """Notebooks whose file name, or module name, is in `names`; all of them if there is none."""
     paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
     wanted = {Path(name).stem for name in names}
-    found = [p for p in paths if not wanted or wanted & {p.stem, p.stem[:2], p.stem[3:]}]
-    if missing := wanted - {name for p in found for name in (p.stem, p.stem[:2], p.stem[3:])}:
-        sys.exit(f"No such notebook among {', '.join(p.stem for p in paths)}: {', '.join(sorted(missing))}")
+    found = [
+        p for p in paths if not wanted or wanted & {p.stem, p.stem[:2], p.stem[3:]}
+    ]
+    if missing := wanted - {
+        name for p in found for name in (p.stem, p.stem[:2], p.stem[3:])
+    }:
+        sys.exit(
+            f"No such notebook among {', '.join(p.stem for p in paths)}: {', '.join(sorted(missing))}"
+        )
     return found
 
 
 def marked(cell, marker):
     """Does the cell carry this comment of nbval's?"""
-    return any(line.strip().lstrip("# ") == marker for line in cell.source.splitlines() if line.strip()[:1] == "#")
+    return any(
+        line.strip().lstrip("# ") == marker
+        for line in cell.source.splitlines()
+        if line.strip()[:1] == "#"
+    )
 
 
 def clean_outputs(cell):
     """Take out of a cell's outputs what changes from run to run: widget ids and the frames of a traceback."""
-    if marked(cell, "NBVAL_IGNORE_OUTPUT"):  # the picture under a slider stays, the slider's repr goes
+    if marked(
+        cell, "NBVAL_IGNORE_OUTPUT"
+    ):  # the picture under a slider stays, the slider's repr goes
         cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     for output in cell.outputs:
         data = output.get("data", {})
@@ -62,7 +80,10 @@ def cleaned(nb):
     """The text of a clean notebook."""
     nb = dict2nb(nb)
     clean_nb(nb)
-    nb.metadata = {"kernelspec": KERNELSPEC, **{k: v for k, v in nb.metadata.items() if k == "nbdev"}}
+    nb.metadata = {
+        "kernelspec": KERNELSPEC,
+        **{k: v for k, v in nb.metadata.items() if k == "nbdev"},
+    }
     for cell in nb.cells:
         if cell.cell_type == "code":
             clean_outputs(cell)
@@ -72,8 +93,13 @@ def cleaned(nb):
 @contextmanager
 def kernel(folder):
     """A client of a fresh kernel of this environment."""
-    manager = KernelManager(kernel_name=CURRENT_ENV_KERNEL_NAME, kernel_spec_manager=NbvalKernelspecManager())
-    manager.start_kernel(cwd=str(folder), env={**os.environ, **KERNEL_ENV}, stderr=subprocess.DEVNULL)
+    manager = KernelManager(
+        kernel_name=CURRENT_ENV_KERNEL_NAME,
+        kernel_spec_manager=NbvalKernelspecManager(),
+    )
+    manager.start_kernel(
+        cwd=str(folder), env={**os.environ, **KERNEL_ENV}, stderr=subprocess.DEVNULL
+    )
     client = manager.client()
     client.start_channels()
     try:
@@ -99,12 +125,24 @@ def run_cell(client, cell, number):
     """Run one cell and keep its outputs."""
     cell.outputs = []
     try:
-        reply = client.execute_interactive(cell.source, allow_stdin=False, timeout=CELL_TIMEOUT,
-                                           output_hook=lambda message: collect(cell.outputs, message))
+        reply = client.execute_interactive(
+            cell.source,
+            allow_stdin=False,
+            timeout=CELL_TIMEOUT,
+            output_hook=lambda message: collect(cell.outputs, message),
+        )
     except TimeoutError:
-        raise NotebookError(f"cell {number} took longer than {CELL_TIMEOUT} seconds:\n{cell.source}") from None
-    if reply["content"]["status"] == "error" and not marked(cell, "NBVAL_RAISES_EXCEPTION"):
-        raise NotebookError("\n".join([f"cell {number} failed:", cell.source, *reply["content"]["traceback"]]))
+        raise NotebookError(
+            f"cell {number} took longer than {CELL_TIMEOUT} seconds:\n{cell.source}"
+        ) from None
+    if reply["content"]["status"] == "error" and not marked(
+        cell, "NBVAL_RAISES_EXCEPTION"
+    ):
+        raise NotebookError(
+            "\n".join(
+                [f"cell {number} failed:", cell.source, *reply["content"]["traceback"]]
+            )
+        )
 
 
 def squeeze(data):
@@ -120,7 +158,11 @@ def execute(path):
     nb = nbformat.read(path, as_version=4)
     with kernel(path.parent) as client:
         for number, cell in enumerate(nb.cells):
-            if cell.cell_type == "code" and cell.source.strip() and not marked(cell, "NBVAL_SKIP"):
+            if (
+                cell.cell_type == "code"
+                and cell.source.strip()
+                and not marked(cell, "NBVAL_SKIP")
+            ):
                 run_cell(client, cell, number)
                 for output in cell.outputs:
                     squeeze(output.get("data", {}))
@@ -138,7 +180,11 @@ def process(path, afresh):
     """Clean a notebook, executed or as it is, and report its size."""
     save(path, cleaned(execute(path) if afresh else nbformat.read(path, as_version=4)))
     size = path.stat().st_size
-    print(f"{path.name}: {size / 1000:.0f} kB" + (", too large" if size > MAX_BYTES else ""), flush=True)
+    print(
+        f"{path.name}: {size / 1000:.0f} kB"
+        + (", too large" if size > MAX_BYTES else ""),
+        flush=True,
+    )
 
 
 def main():

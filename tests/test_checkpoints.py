@@ -1,4 +1,5 @@
 """Real checkpoints come as folders, as single files and from the hub. None is at hand here: these have the true architectures at reduced width, and random weights."""
+
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,10 @@ KINDS = ["sd1", "sd2"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def draw(parts, **kwargs): return generate(parts, "a red cat", num_inference_steps=2, generator=make_generator(0), **kwargs).latents
+def draw(parts, **kwargs):
+    return generate(
+        parts, "a red cat", num_inference_steps=2, generator=make_generator(0), **kwargs
+    ).latents
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +48,27 @@ def test_single_file(checkpoints, kind):
 
 
 def test_real_size(checkpoints):
-    latents = draw(load_parts(checkpoints["sd1"][1], device="cpu"), height=512, width=512)
+    latents = draw(
+        load_parts(checkpoints["sd1"][1], device="cpu"), height=512, width=512
+    )
     assert latents.shape == (1, 4, 64, 64) and latents.isfinite().all()
 
 
 def rename_to_fp16(folder):
     for path in folder.rglob("*model.safetensors"):
-        save_file({k: v.half() for k, v in load_file(path).items()}, path.with_suffix(".fp16.safetensors"), {"format": "pt"})
+        save_file(
+            {k: v.half() for k, v in load_file(path).items()},
+            path.with_suffix(".fp16.safetensors"),
+            {"format": "pt"},
+        )
 
 
 def test_fp16_files_serve_where_they_are_the_only_ones(checkpoints, tmp_path):
     folder = shutil.copytree(checkpoints["sd1"][1], tmp_path / "fp16")
     rename_to_fp16(folder)
     full = draw(load_parts(folder, device="cpu"))
-    for path in folder.rglob("*model.safetensors"): path.unlink()
+    for path in folder.rglob("*model.safetensors"):
+        path.unlink()
     half = load_parts(folder, device="cpu")
     assert half.dtype == torch.float32
     assert 0 < (draw(half) - full).abs().max() < 0.1
@@ -68,23 +79,37 @@ def test_fp16_files_are_preferred_in_float16(checkpoints, tmp_path, monkeypatch)
     rename_to_fp16(folder)
     asked = []
     from diffusers import UNet2DConditionModel
+
     load = UNet2DConditionModel.from_pretrained
-    monkeypatch.setattr(UNet2DConditionModel, "from_pretrained", lambda *args, **kwargs: (asked.append(kwargs["variant"]), load(*args, **kwargs))[1])
-    for device, dtype in (("meta", torch.float16), ("cpu", torch.float32)): load_parts(folder, device=device, dtype=dtype)
+    monkeypatch.setattr(
+        UNet2DConditionModel,
+        "from_pretrained",
+        lambda *args, **kwargs: (
+            asked.append(kwargs["variant"]),
+            load(*args, **kwargs),
+        )[1],
+    )
+    for device, dtype in (("meta", torch.float16), ("cpu", torch.float32)):
+        load_parts(folder, device=device, dtype=dtype)
     assert asked == ["fp16", None]
 
 
 def test_one_setting_for_the_lessons(checkpoints, monkeypatch):
     monkeypatch.delenv("SDLEARN_MODEL", raising=False)
-    assert lesson_parts().unet.config.sample_size == 8 and lesson_parts().device.type == "cpu"
+    assert (
+        lesson_parts().unet.config.sample_size == 8
+        and lesson_parts().device.type == "cpu"
+    )
     monkeypatch.setenv("SDLEARN_MODEL", str(checkpoints["sd2"][1]))
     assert lesson_parts().scheduler.config.prediction_type == "v_prediction"
 
 
 # What is refused
 
+
 def refusal(*args, **kwargs):
-    with pytest.raises((OSError, ValueError)) as error: load_parts(*args, device="cpu", **kwargs)
+    with pytest.raises((OSError, ValueError)) as error:
+        load_parts(*args, device="cpu", **kwargs)
     assert "\n" not in str(error.value) and len(str(error.value)) < 600
     return str(error.value)
 
@@ -94,7 +119,9 @@ def test_single_file_without_config(checkpoints):
 
 
 def test_single_file_with_the_config_of_another_architecture(checkpoints):
-    assert "could not be loaded" in refusal(checkpoints["sd1"][2], config=checkpoints["sd2"][1])
+    assert "could not be loaded" in refusal(
+        checkpoints["sd1"][2], config=checkpoints["sd2"][1]
+    )
 
 
 def test_single_file_cut_short(checkpoints, tmp_path):
@@ -103,16 +130,22 @@ def test_single_file_cut_short(checkpoints, tmp_path):
     assert "cannot be read" in refusal(file, config=checkpoints["sd1"][1])
 
 
-@pytest.mark.parametrize("name", ["model.diffusion_model.out.2.bias", "conditioner.embedders.0.x"])
+@pytest.mark.parametrize(
+    "name", ["model.diffusion_model.out.2.bias", "conditioner.embedders.0.x"]
+)
 def test_single_file_of_something_else(checkpoints, tmp_path, name):
     save_file({name: torch.zeros(1)}, tmp_path / "lora.safetensors")
-    assert "is no whole Stable Diffusion" in refusal(tmp_path / "lora.safetensors", config=checkpoints["sd1"][1])
+    assert "is no whole Stable Diffusion" in refusal(
+        tmp_path / "lora.safetensors", config=checkpoints["sd1"][1]
+    )
 
 
 @pytest.mark.parametrize("suffix", ["ckpt", "pt", "bin"])
 def test_single_pickle(checkpoints, tmp_path, suffix):
     torch.save({"state_dict": {}}, tmp_path / f"model.{suffix}")
-    assert "are not loaded: get the checkpoint as .safetensors" in refusal(tmp_path / f"model.{suffix}", config=checkpoints["sd1"][1])
+    assert "are not loaded: get the checkpoint as .safetensors" in refusal(
+        tmp_path / f"model.{suffix}", config=checkpoints["sd1"][1]
+    )
 
 
 def test_folder_of_pickles(checkpoints, tmp_path):
@@ -126,7 +159,9 @@ def test_folder_of_pickles(checkpoints, tmp_path):
 def test_folder_of_another_pipeline(checkpoints, tmp_path):
     folder = shutil.copytree(checkpoints["sd1"][1], tmp_path / "xl")
     index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "StableDiffusionXLPipeline"}))
+    (folder / "model_index.json").write_text(
+        json.dumps(index | {"_class_name": "StableDiffusionXLPipeline"})
+    )
     assert "holds a StableDiffusionXLPipeline" in refusal(folder)
 
 
@@ -138,35 +173,57 @@ def test_inpainting_checkpoint(tmp_path):
 
 # The hub, without a network
 
+
 @pytest.fixture
 def hub(checkpoints, monkeypatch, tmp_path):
     """A hub of two places: the first is gone, the second has float32 weights only. Gives what was asked for."""
     asked = []
+
     def snapshot_download(place, revision=None, allow_patterns=None):
-        asked.append((place, revision, [o for o in allow_patterns if o.endswith(".safetensors")]))
-        if place == next(iter(CHECKPOINTS["sd-1.5"])): raise OSError("404 gone\nmore")
+        asked.append(
+            (place, revision, [o for o in allow_patterns if o.endswith(".safetensors")])
+        )
+        if place == next(iter(CHECKPOINTS["sd-1.5"])):
+            raise OSError("404 gone\nmore")
         folder = tmp_path / place.replace("/", "-")
         for path in checkpoints["sd1"][1].rglob("*.*"):
-            if any(path.relative_to(checkpoints["sd1"][1]).match(o) for o in allow_patterns):
-                (folder / path.relative_to(checkpoints["sd1"][1])).parent.mkdir(parents=True, exist_ok=True)
+            if any(
+                path.relative_to(checkpoints["sd1"][1]).match(o) for o in allow_patterns
+            ):
+                (folder / path.relative_to(checkpoints["sd1"][1])).parent.mkdir(
+                    parents=True, exist_ok=True
+                )
                 shutil.copy(path, folder / path.relative_to(checkpoints["sd1"][1]))
         return str(folder)
+
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     return asked
 
 
 def test_mirror_takes_over(checkpoints, hub):
-    assert torch.equal(draw(load_parts("sd-1.5", device="cpu")), draw(checkpoints["sd1"][0]))
-    assert [(place, revision) for place, revision, _ in hub] == list(CHECKPOINTS["sd-1.5"].items())
+    assert torch.equal(
+        draw(load_parts("sd-1.5", device="cpu")), draw(checkpoints["sd1"][0])
+    )
+    assert [(place, revision) for place, revision, _ in hub] == list(
+        CHECKPOINTS["sd-1.5"].items()
+    )
 
 
 def test_float16_is_asked_for_first_and_float32_taken_if_it_is_all(hub):
     load_parts("sd-1.5", device="meta", dtype=torch.float16)
-    assert [".fp16." in weights[0] for _, _, weights in hub] == [True, True, False, False]
+    assert [".fp16." in weights[0] for _, _, weights in hub] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_single_file_fetches_no_weights(checkpoints, hub):
-    assert torch.equal(draw(load_parts(checkpoints["sd1"][2], device="cpu", config="sd-1.5")), draw(checkpoints["sd1"][0]))
+    assert torch.equal(
+        draw(load_parts(checkpoints["sd1"][2], device="cpu", config="sd-1.5")),
+        draw(checkpoints["sd1"][0]),
+    )
     assert all(not weights for _, _, weights in hub)
 
 

@@ -1,4 +1,5 @@
 "`generate` equals diffusers' StableDiffusionPipeline from the same latents, on the CPU in float32."
+
 import functools
 
 import diffusers
@@ -12,7 +13,11 @@ from sdlearn.pipeline import GUIDANCE_SCALE, SCHEDULERS, generate
 from .random_parts import build_parts, build_scheduler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-PROMPTS, NEGATIVES, LATENTS = ["a red cat at the beach", "two fish"], ["a blue cat", ""], torch.randn(2, 4, 8, 8, generator=make_generator(1))
+PROMPTS, NEGATIVES, LATENTS = (
+    ["a red cat at the beach", "two fish"],
+    ["a blue cat", ""],
+    torch.randn(2, 4, 8, 8, generator=make_generator(1)),
+)
 KINDS = "tiny", "sd1", "sd2"
 build = functools.cache(build_parts)
 
@@ -20,14 +25,25 @@ build = functools.cache(build_parts)
 def stock(parts, prompt, scheduler=None, seed=0, **kwargs):
     "The library's own answer."
     pipe = parts.to_pipeline()
-    if scheduler: pipe.scheduler = scheduler
+    if scheduler:
+        pipe.scheduler = scheduler
     pipe.set_progress_bar_config(disable=True)
-    kwargs = {"num_inference_steps": 4, "guidance_scale": GUIDANCE_SCALE, "output_type": "latent", **kwargs}
+    kwargs = {
+        "num_inference_steps": 4,
+        "guidance_scale": GUIDANCE_SCALE,
+        "output_type": "latent",
+        **kwargs,
+    }
     return pipe(prompt, generator=make_generator(seed), **kwargs).images
 
 
 def ours(parts, prompt, seed=0, **kwargs):
-    return generate(parts, prompt, generator=make_generator(seed), **{"num_inference_steps": 4, **kwargs})
+    return generate(
+        parts,
+        prompt,
+        generator=make_generator(seed),
+        **{"num_inference_steps": 4, **kwargs},
+    )
 
 
 def assert_same(result, expected):
@@ -41,24 +57,37 @@ def assert_same(result, expected):
 @pytest.mark.parametrize("kind", KINDS)
 def test_schedulers(kind, name, prediction_type, guided):
     cls = getattr(diffusers, SCHEDULERS[name])
-    mine, theirs = build_scheduler(prediction_type, cls), build_scheduler(prediction_type, cls)
-    kwargs = dict(negative_prompt=NEGATIVES, guidance_scale=7.5) if guided else dict(guidance_scale=1.0)
-    assert_same(ours(build(kind), PROMPTS, scheduler=mine, latents=LATENTS, **kwargs),
-                stock(build(kind), PROMPTS, scheduler=theirs, latents=LATENTS, **kwargs))
+    mine, theirs = (
+        build_scheduler(prediction_type, cls),
+        build_scheduler(prediction_type, cls),
+    )
+    kwargs = (
+        dict(negative_prompt=NEGATIVES, guidance_scale=7.5)
+        if guided
+        else dict(guidance_scale=1.0)
+    )
+    assert_same(
+        ours(build(kind), PROMPTS, scheduler=mine, latents=LATENTS, **kwargs),
+        stock(build(kind), PROMPTS, scheduler=theirs, latents=LATENTS, **kwargs),
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("kwargs", [
-    dict(prompt=PROMPTS[0]),
-    dict(prompt=PROMPTS[0], guidance_scale=0.0),
-    dict(prompt=PROMPTS[0], negative_prompt="a dog"),
-    dict(prompt=PROMPTS[0], guidance_scale=7.5, guidance_rescale=0.7),
-    dict(prompt=PROMPTS),
-    dict(prompt=PROMPTS, guidance_scale=1.0, negative_prompt=NEGATIVES),
-    dict(prompt=PROMPTS[0], height=48, width=80),
-    dict(prompt=PROMPTS[0], num_inference_steps=1),
-    dict(prompt=" ".join(["a red cat"] * 40)),
-], ids=lambda kwargs: "-".join(map(str, kwargs))[:40])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        dict(prompt=PROMPTS[0]),
+        dict(prompt=PROMPTS[0], guidance_scale=0.0),
+        dict(prompt=PROMPTS[0], negative_prompt="a dog"),
+        dict(prompt=PROMPTS[0], guidance_scale=7.5, guidance_rescale=0.7),
+        dict(prompt=PROMPTS),
+        dict(prompt=PROMPTS, guidance_scale=1.0, negative_prompt=NEGATIVES),
+        dict(prompt=PROMPTS[0], height=48, width=80),
+        dict(prompt=PROMPTS[0], num_inference_steps=1),
+        dict(prompt=" ".join(["a red cat"] * 40)),
+    ],
+    ids=lambda kwargs: "-".join(map(str, kwargs))[:40],
+)
 @pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
 def test_arguments(kind, kwargs):
     kwargs = {"guidance_scale": 7.5, **kwargs}
@@ -68,23 +97,35 @@ def test_arguments(kind, kwargs):
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_ddim_eta(eta):
     mine, theirs = (build_scheduler(cls=diffusers.DDIMScheduler) for _ in range(2))
-    assert_same(ours(build("tiny"), PROMPTS, scheduler=mine, eta=eta), stock(build("tiny"), PROMPTS, scheduler=theirs, eta=eta))
+    assert_same(
+        ours(build("tiny"), PROMPTS, scheduler=mine, eta=eta),
+        stock(build("tiny"), PROMPTS, scheduler=theirs, eta=eta),
+    )
 
 
 @pytest.mark.parametrize("steps", [5, 6, 9])
 def test_single_step_solver_at_odd_and_even_steps(steps):
-    mine, theirs = (build_scheduler(cls=diffusers.DPMSolverSinglestepScheduler) for _ in range(2))
-    assert_same(ours(build("tiny"), PROMPTS[0], scheduler=mine, num_inference_steps=steps),
-                stock(build("tiny"), PROMPTS[0], scheduler=theirs, num_inference_steps=steps))
+    mine, theirs = (
+        build_scheduler(cls=diffusers.DPMSolverSinglestepScheduler) for _ in range(2)
+    )
+    assert_same(
+        ours(build("tiny"), PROMPTS[0], scheduler=mine, num_inference_steps=steps),
+        stock(build("tiny"), PROMPTS[0], scheduler=theirs, num_inference_steps=steps),
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures(kind):
     mine = ours(build(kind), PROMPTS).images
-    for image, expected in zip(mine, stock(build(kind), PROMPTS, output_type="pil"), strict=True):
+    for image, expected in zip(
+        mine, stock(build(kind), PROMPTS, output_type="pil"), strict=True
+    ):
         np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
 
 
 def test_recording_changes_nothing():
-    plain, recorded = ours(build("sd1"), PROMPTS), ours(build("sd1"), PROMPTS, trajectory=True, attention=True)
+    plain, recorded = (
+        ours(build("sd1"), PROMPTS),
+        ours(build("sd1"), PROMPTS, trajectory=True, attention=True),
+    )
     torch.testing.assert_close(recorded.latents, plain.latents, atol=1e-4, rtol=1e-4)

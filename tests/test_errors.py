@@ -1,4 +1,5 @@
 "Bad input ends in one clear sentence that says what was wrong and what to do."
+
 import shutil
 import socket
 
@@ -6,7 +7,14 @@ import pytest
 import torch
 
 from sdlearn.core import make_generator
-from sdlearn.pipeline import PromptWarning, generate, load_parts, make_scheduler, plain_messages, stages_sheet
+from sdlearn.pipeline import (
+    PromptWarning,
+    generate,
+    load_parts,
+    make_scheduler,
+    plain_messages,
+    stages_sheet,
+)
 
 from .conftest import sentence
 
@@ -14,55 +22,77 @@ PROMPT = "a red cat"
 
 
 def draw(parts, prompt=PROMPT, **kwargs):
-    return generate(parts, prompt, **{"num_inference_steps": 1, "generator": make_generator(0), **kwargs})
+    return generate(
+        parts,
+        prompt,
+        **{"num_inference_steps": 1, "generator": make_generator(0), **kwargs},
+    )
 
 
-@pytest.mark.parametrize("kwargs, words", [
-    (dict(prompt=7), ["prompt must be a text", "7"]),
-    (dict(prompt=[]), ["prompt must be a text", "[]"]),
-    (dict(prompt=[PROMPT, None]), ["prompt must be a text"]),
-    (dict(prompt=None), ["prompt must be a text"]),
-    (dict(negative_prompt=7), ["negative_prompt must be a text"]),
-    (dict(negative_prompt=["a", "b"]), ["negative_prompt", "a list of 1"]),
-    (dict(height=100), ["multiples of 8", "100"]),
-    (dict(width=-8), ["multiples of 8", "-8"]),
-    (dict(num_inference_steps=0), ["num_inference_steps", "1 to 999", "not 0"]),
-    (dict(num_inference_steps=-3), ["num_inference_steps", "not -3"]),
-    (dict(num_inference_steps=2.5), ["num_inference_steps", "not 2.5"]),
-    (dict(num_inference_steps=1001), ["num_inference_steps", "not 1001"]),
-    (dict(latents=torch.zeros(1, 4, 9, 8)), ["latents must have the shape (1, 4, 8, 8)", "(1, 4, 9, 8)"]),
-    (dict(latents=torch.zeros(2, 4, 8, 8)), ["latents must have the shape (1, 4, 8, 8)"]),
-    (dict(scheduler="best"), ["no scheduler 'best'", "ddim"]),
-], ids=str)
+@pytest.mark.parametrize(
+    "kwargs, words",
+    [
+        (dict(prompt=7), ["prompt must be a text", "7"]),
+        (dict(prompt=[]), ["prompt must be a text", "[]"]),
+        (dict(prompt=[PROMPT, None]), ["prompt must be a text"]),
+        (dict(prompt=None), ["prompt must be a text"]),
+        (dict(negative_prompt=7), ["negative_prompt must be a text"]),
+        (dict(negative_prompt=["a", "b"]), ["negative_prompt", "a list of 1"]),
+        (dict(height=100), ["multiples of 8", "100"]),
+        (dict(width=-8), ["multiples of 8", "-8"]),
+        (dict(num_inference_steps=0), ["num_inference_steps", "1 to 999", "not 0"]),
+        (dict(num_inference_steps=-3), ["num_inference_steps", "not -3"]),
+        (dict(num_inference_steps=2.5), ["num_inference_steps", "not 2.5"]),
+        (dict(num_inference_steps=1001), ["num_inference_steps", "not 1001"]),
+        (
+            dict(latents=torch.zeros(1, 4, 9, 8)),
+            ["latents must have the shape (1, 4, 8, 8)", "(1, 4, 9, 8)"],
+        ),
+        (
+            dict(latents=torch.zeros(2, 4, 8, 8)),
+            ["latents must have the shape (1, 4, 8, 8)"],
+        ),
+        (dict(scheduler="best"), ["no scheduler 'best'", "ddim"]),
+    ],
+    ids=str,
+)
 def test_arguments(parts, kwargs, words):
-    with pytest.raises(ValueError) as error: draw(parts, **kwargs)
-    for word in words: assert word in sentence(error)
+    with pytest.raises(ValueError) as error:
+        draw(parts, **kwargs)
+    for word in words:
+        assert word in sentence(error)
 
 
 def test_stages_need_stages(parts):
-    with pytest.raises(ValueError) as error: stages_sheet(parts, draw(parts), PROMPT)
+    with pytest.raises(ValueError) as error:
+        stages_sheet(parts, draw(parts), PROMPT)
     assert "trajectory=True" in sentence(error)
 
 
 def warned(parts, prompt, **kwargs):
-    with pytest.warns(PromptWarning) as caught: assert len(draw(parts, prompt, **kwargs).images) == 1
+    with pytest.warns(PromptWarning) as caught:
+        assert len(draw(parts, prompt, **kwargs).images) == 1
     return [str(w.message) for w in caught if w.category is PromptWarning]
 
 
 @pytest.mark.parametrize("prompt", ["", "  "])
 def test_empty_prompt(parts, prompt):
-    message, = warned(parts, prompt)
+    (message,) = warned(parts, prompt)
     assert "empty" in message
 
 
 def test_long_prompt_names_the_words_cut(parts):
-    message, = warned(parts, "a cat " * 15 + "the red taco")
+    (message,) = warned(parts, "a cat " * 15 + "the red taco")
     assert "32 tokens" in message and message.endswith("red taco.")
 
 
-@pytest.mark.parametrize("kwargs", [dict(prompt="a purple dragon"), dict(prompt=PROMPT, negative_prompt="dragon")], ids=str)
+@pytest.mark.parametrize(
+    "kwargs",
+    [dict(prompt="a purple dragon"), dict(prompt=PROMPT, negative_prompt="dragon")],
+    ids=str,
+)
 def test_unknown_words_are_named(parts, kwargs):
-    message, = warned(parts, **kwargs)
+    (message,) = warned(parts, **kwargs)
     assert "'dragon'" in message and "taco" in message and "'purple'" not in message
 
 
@@ -73,49 +103,74 @@ def test_good_prompts_pass_in_silence(parts, prompt, recwarn):
 
 
 def test_half_precision_on_the_cpu(folder):
-    with pytest.raises(ValueError) as error: load_parts(folder, device="cpu", dtype=torch.float16)
+    with pytest.raises(ValueError) as error:
+        load_parts(folder, device="cpu", dtype=torch.float16)
     assert "float16" in sentence(error) and "torch.float32" in sentence(error)
 
 
 @pytest.mark.parametrize("name", ["no-such-folder", "no/such/folder"])
 def test_no_folder(name):
-    with pytest.raises(OSError) as error: load_parts(name, device="cpu")
+    with pytest.raises(OSError) as error:
+        load_parts(name, device="cpu")
     assert "no model folder" in sentence(error) and "'tiny'" in sentence(error)
 
 
 @pytest.mark.parametrize("name", ["sd-1.5", "nobody/no-such-model"])
 def test_hub_without_network(name, monkeypatch, tmp_path):
-    def refuse(*args, **kwargs): raise socket.gaierror("no network here")
+    def refuse(*args, **kwargs):
+        raise socket.gaierror("no network here")
+
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(OSError) as error: load_parts(name, device="cpu")
-    assert "from the hub" in sentence(error) and "check the name and the network" in sentence(error)
+    with pytest.raises(OSError) as error:
+        load_parts(name, device="cpu")
+    assert "from the hub" in sentence(
+        error
+    ) and "check the name and the network" in sentence(error)
 
 
-def broken_copy(folder, tmp_path): return shutil.copytree(folder, tmp_path / "broken")
+def broken_copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "broken")
 
 
-@pytest.mark.parametrize("name", ["unet/diffusion_pytorch_model.safetensors", "vae/config.json", "text_encoder/model.safetensors",
-                                  "tokenizer/tokenizer.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "text_encoder/model.safetensors",
+        "tokenizer/tokenizer.json",
+        "scheduler/scheduler_config.json",
+    ],
+)
 @pytest.mark.parametrize("damage", ["is missing", "cannot be read"])
 def test_folder_with_a_bad_file(folder, tmp_path, name, damage):
     file = broken_copy(folder, tmp_path) / name
-    if damage == "is missing": file.unlink()
-    else: file.write_bytes(file.read_bytes()[:-20])
-    if name.startswith("tokenizer") and (file.parent / "vocab.json").exists(): pytest.skip("the other form of the tokenizer is there")
-    with pytest.raises(OSError) as error: load_parts(tmp_path / "broken", device="cpu")
+    if damage == "is missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-20])
+    if name.startswith("tokenizer") and (file.parent / "vocab.json").exists():
+        pytest.skip("the other form of the tokenizer is there")
+    with pytest.raises(OSError) as error:
+        load_parts(tmp_path / "broken", device="cpu")
     assert f"{file} {damage}" in sentence(error)
 
 
 def test_folder_with_another_models_weights(folder, tmp_path):
     broken = broken_copy(folder, tmp_path)
-    shutil.copy(broken / "vae/diffusion_pytorch_model.safetensors", broken / "unet/diffusion_pytorch_model.safetensors")
-    with pytest.raises(OSError) as error: load_parts(broken, device="cpu")
+    shutil.copy(
+        broken / "vae/diffusion_pytorch_model.safetensors",
+        broken / "unet/diffusion_pytorch_model.safetensors",
+    )
+    with pytest.raises(OSError) as error:
+        load_parts(broken, device="cpu")
     assert str(broken) in sentence(error) and "unet lacks" in sentence(error)
 
 
 def test_commands_print_the_sentence_and_exit_with_2(capsys):
-    with pytest.raises(SystemExit) as stop, plain_messages(): raise ValueError("Take another.")
+    with pytest.raises(SystemExit) as stop, plain_messages():
+        raise ValueError("Take another.")
     assert stop.value.code == 2 and capsys.readouterr().err == "Error: Take another.\n"
 
 

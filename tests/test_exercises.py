@@ -1,4 +1,5 @@
 """The exercises: blanks are refused with a reason, solutions pass, and each section stands on its own."""
+
 import contextlib
 import functools
 import io
@@ -9,14 +10,28 @@ import nbformat
 import pytest
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
-TITLE, SOLUTION = "## Check yourself", re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
+TITLE, SOLUTION = (
+    "## Check yourself",
+    re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL),
+)
 
 
 def section(cells):
     """The cells below the title, up to the next section of the same rank."""
-    start = next((i + 1 for i, c in enumerate(cells) if c.cell_type == "markdown" and c.source.startswith(TITLE)), len(cells))
-    end = (i for i, c in enumerate(cells) if i > start and c.cell_type == "markdown" and c.source.startswith("## "))
-    return cells[start:next(end, len(cells))]
+    start = next(
+        (
+            i + 1
+            for i, c in enumerate(cells)
+            if c.cell_type == "markdown" and c.source.startswith(TITLE)
+        ),
+        len(cells),
+    )
+    end = (
+        i
+        for i, c in enumerate(cells)
+        if i > start and c.cell_type == "markdown" and c.source.startswith("## ")
+    )
+    return cells[start : next(end, len(cells))]
 
 
 def is_exercise(cell):
@@ -28,7 +43,12 @@ def pieces(cells):
     for i, cell in enumerate(cells):
         if cell.cell_type == "code":
             below = cells[i + 1] if is_exercise(cell) and i + 1 < len(cells) else None
-            yield cell, SOLUTION.search(below.source) if below and below.cell_type == "markdown" else None
+            yield (
+                cell,
+                SOLUTION.search(below.source)
+                if below and below.cell_type == "markdown"
+                else None,
+            )
 
 
 def solved(cell, solution):
@@ -39,7 +59,9 @@ def solved(cell, solution):
 
 def complaints(cells):
     """What a section lacks."""
-    exercises = [(cell, solution) for cell, solution in pieces(cells) if is_exercise(cell)]
+    exercises = [
+        (cell, solution) for cell, solution in pieces(cells) if is_exercise(cell)
+    ]
     if not 2 <= len(exercises) <= 4:
         yield f"{len(exercises)} exercises: two to four are wanted"
     for number, (cell, solution) in enumerate(exercises, 1):
@@ -74,8 +96,11 @@ def verdicts(path, with_solutions):
 
 
 NOTEBOOKS = [p for p in sorted(NBS.glob("[0-9]*.ipynb")) if section_of(p)]
-EXERCISES = [pytest.param(p, i, id=f"{p.stem}-{i + 1}")
-             for p in NOTEBOOKS for i in range(sum(map(is_exercise, section_of(p))))]
+EXERCISES = [
+    pytest.param(p, i, id=f"{p.stem}-{i + 1}")
+    for p in NOTEBOOKS
+    for i in range(sum(map(is_exercise, section_of(p))))
+]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -95,20 +120,34 @@ def test_solution_is_right(path, number):
 
 
 def cell(kind, source):
-    return nbformat.v4.new_code_cell(source) if kind == "code" else nbformat.v4.new_markdown_cell(source)
+    return (
+        nbformat.v4.new_code_cell(source)
+        if kind == "code"
+        else nbformat.v4.new_markdown_cell(source)
+    )
 
 
 EXERCISE = cell("code", "# exercise\nanswer = ...\nverdict(print, answer)")
-ANSWER = cell("markdown", "<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n\n</details>")
+ANSWER = cell(
+    "markdown",
+    "<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n\n</details>",
+)
 
 
-@pytest.mark.parametrize("cells, words", [
-    ([], "0 exercises"),
-    ([EXERCISE, ANSWER, EXERCISE], "exercise 2 has no solution"),
-    ([EXERCISE, EXERCISE, ANSWER], "exercise 1 has no solution"),
-    ([cell("code", "# exercise\nanswer = ..."), ANSWER] * 2, "does not end in its verdict"),
-    ([cell("code", "# exercise\nverdict(print, 1)"), ANSWER] * 2, "has no blank"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "cells, words",
+    [
+        ([], "0 exercises"),
+        ([EXERCISE, ANSWER, EXERCISE], "exercise 2 has no solution"),
+        ([EXERCISE, EXERCISE, ANSWER], "exercise 1 has no solution"),
+        (
+            [cell("code", "# exercise\nanswer = ..."), ANSWER] * 2,
+            "does not end in its verdict",
+        ),
+        ([cell("code", "# exercise\nverdict(print, 1)"), ANSWER] * 2, "has no blank"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_an_incomplete_section_is_found(cells, words):
     title = cell("markdown", TITLE)
     assert any(words in complaint for complaint in complaints(section([title, *cells])))

@@ -1,4 +1,5 @@
 """The weights that the package ships."""
+
 import json
 import random
 from pathlib import Path
@@ -28,7 +29,13 @@ def parts():
 def test_files_are_small_safe_and_half():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 25e6
-    assert {path.suffix for path in files} <= {".safetensors", ".json", ".txt", ".md", ".png"}
+    assert {path.suffix for path in files} <= {
+        ".safetensors",
+        ".json",
+        ".txt",
+        ".md",
+        ".png",
+    }
     for path in FOLDER.rglob("*.safetensors"):
         with safe_open(path, "pt") as tensors:
             dtypes = {tensors.get_slice(k).get_dtype() for k in tensors.keys()}
@@ -39,7 +46,11 @@ def test_recipe_is_complete():
     recipe = json.loads((FOLDER / "recipe.json").read_text(encoding="utf-8"))
     assert recipe["budget"] in BUDGETS
     assert set(recipe["losses"]) == {"scorer", "clip", "vae", "decoder", "unet"}
-    assert all(losses[-1] < losses[0] / 2 for k, losses in recipe["losses"].items() if k != "decoder")
+    assert all(
+        losses[-1] < losses[0] / 2
+        for k, losses in recipe["losses"].items()
+        if k != "decoder"
+    )
 
 
 @pytest.mark.parametrize("split, decibels", [(None, 27), ("held-out", 26)])
@@ -51,7 +62,11 @@ def test_vae_on_unseen_scenes(parts, split, decibels):
 
 def test_latents_have_unit_spread(parts):
     rng = random.Random("unseen")
-    latents = encode(parts.vae, to_tensor([draw(sample_scene(rng)) for _ in range(64)]), make_generator(0))
+    latents = encode(
+        parts.vae,
+        to_tensor([draw(sample_scene(rng)) for _ in range(64)]),
+        make_generator(0),
+    )
     assert 0.9 < latents.std() < 1.1
 
 
@@ -64,7 +79,10 @@ def test_clip_matches_captions():
 
 
 def test_every_word_of_the_world_is_known(parts):
-    assert unknown_words(parts.tokenizer, " ".join([*vocabulary(), *HELD_OUT_PROMPTS])) == []
+    assert (
+        unknown_words(parts.tokenizer, " ".join([*vocabulary(), *HELD_OUT_PROMPTS]))
+        == []
+    )
     for word in vocabulary():
         assert len(parts.tokenizer(word).input_ids) == 3, f"{word} is not one token"
 
@@ -73,15 +91,39 @@ def test_stock_pipeline_draws_the_same(parts):
     pipe = StableDiffusionPipeline.from_pretrained(FOLDER, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     prompts = ["a red cat at the beach", "two fish in the river"]
-    theirs = pipe(prompts, num_inference_steps=8, guidance_scale=5.0, generator=make_generator(3)).images
-    ours = generate(parts, prompts, num_inference_steps=8, guidance_scale=5.0, generator=make_generator(3)).images
+    theirs = pipe(
+        prompts, num_inference_steps=8, guidance_scale=5.0, generator=make_generator(3)
+    ).images
+    ours = generate(
+        parts,
+        prompts,
+        num_inference_steps=8,
+        guidance_scale=5.0,
+        generator=make_generator(3),
+    ).images
     for a, b in zip(ours, theirs, strict=True):
         assert np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1
 
 
 def test_colors_are_obeyed(parts):
     """A plain color test: of a red, a green and a blue ball, each is most like its own color."""
-    names, targets = ("red", "green", "blue"), torch.tensor([[216, 54, 56], [72, 160, 80], [52, 112, 204]])
-    images = generate(parts, [f"a big {name} ball in the snow" for name in names], generator=make_generator(0)).images
-    middles = torch.stack([torch.from_numpy(np.array(o)[24:44, 20:44]).flatten(0, 1).float().median(0).values for o in images])
+    names, targets = (
+        ("red", "green", "blue"),
+        torch.tensor([[216, 54, 56], [72, 160, 80], [52, 112, 204]]),
+    )
+    images = generate(
+        parts,
+        [f"a big {name} ball in the snow" for name in names],
+        generator=make_generator(0),
+    ).images
+    middles = torch.stack(
+        [
+            torch.from_numpy(np.array(o)[24:44, 20:44])
+            .flatten(0, 1)
+            .float()
+            .median(0)
+            .values
+            for o in images
+        ]
+    )
     assert torch.cdist(middles, targets.float()).argmin(1).tolist() == [0, 1, 2]

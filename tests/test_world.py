@@ -1,4 +1,5 @@
 """The picture world keeps its promises: true captions, clean splits, exact masks, the same picture for the same scene."""
+
 import hashlib
 import random
 import time
@@ -6,8 +7,24 @@ import time
 import numpy as np
 import pytest
 
-from sdlearn.world import (COLORS, HELD_OUT_PROMPTS, NOUNS, PLACES, RELATIONS, Scene, Thing, caption, draw, masks, parse,
-                           pictures, sample_scene, split, truth, vocabulary)
+from sdlearn.world import (
+    COLORS,
+    HELD_OUT_PROMPTS,
+    NOUNS,
+    PLACES,
+    RELATIONS,
+    Scene,
+    Thing,
+    caption,
+    draw,
+    masks,
+    parse,
+    pictures,
+    sample_scene,
+    split,
+    truth,
+    vocabulary,
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,33 +36,57 @@ def scenes():
 def says_true(text, scene):
     said = parse(text)
     pairs = list(zip(said.things, scene.things, strict=True))
-    return (said.relation == scene.relation and said.place in (None, scene.place)
-            and all((a.noun, a.size, a.count) == (b.noun, b.size, b.count) for a, b in pairs)
-            and all(a.color == b.color or not a.color and b.color in NOUNS[b.noun].natural for a, b in pairs))
+    return (
+        said.relation == scene.relation
+        and said.place in (None, scene.place)
+        and all(
+            (a.noun, a.size, a.count) == (b.noun, b.size, b.count) for a, b in pairs
+        )
+        and all(
+            a.color == b.color or not a.color and b.color in NOUNS[b.noun].natural
+            for a, b in pairs
+        )
+    )
 
 
 def keeps(scene):
     (ax, ay, aX, aY), (bx, by, bX, bY) = (t["box"] for t in truth(scene))
-    held = {"left of": ax + aX < bx + bX, "right of": ax + aX > bx + bX, "above": aY <= by + 1, "below": bY <= ay + 1,
-            "riding": aY < bY, "sitting on": aY < bY, "next to": aX <= bx + 2 or bX <= ax + 2}
+    held = {
+        "left of": ax + aX < bx + bX,
+        "right of": ax + aX > bx + bX,
+        "above": aY <= by + 1,
+        "below": bY <= ay + 1,
+        "riding": aY < bY,
+        "sitting on": aY < bY,
+        "next to": aX <= bx + 2 or bX <= ax + 2,
+    }
     return held.get(scene.relation, True)
 
 
 def test_no_caption_is_false(scenes):
     rng = random.Random(1)
-    assert [t for s in scenes for t in (caption(s), caption(s, rng)) if not says_true(t, s)] == []
+    assert [
+        t for s in scenes for t in (caption(s), caption(s, rng)) if not says_true(t, s)
+    ] == []
     assert not says_true("a green cat", Scene((Thing("cat", "red"),)))
 
 
 def test_vocabulary_is_exactly_what_captions_use(scenes):
     rng = random.Random(2)
-    assert {w for _ in range(3) for s in scenes for w in caption(s, rng).split()} == set(vocabulary())
+    assert {
+        w for _ in range(3) for s in scenes for w in caption(s, rng).split()
+    } == set(vocabulary())
     assert len(vocabulary()) <= 90
 
 
 def test_articles(scenes):
     words = [caption(s).split() for s in scenes]
-    assert all((a == "an") == (b[0] in "aeiou") for text in words for a, b in zip(text, text[1:]) if a in ("a", "an"))
+    assert all(
+        (a == "an") == (b[0] in "aeiou")
+        for text in words
+        for a, b in zip(text, text[1:])
+        if a in ("a", "an")
+    )
 
 
 def test_splits():
@@ -62,7 +103,10 @@ def test_about_a_tenth_is_held_out(scenes):
 def test_famous_prompts_are_never_trained(prompt):
     asked = parse(prompt)
     for color in COLORS:
-        things = tuple(Thing(t.noun, color if NOUNS[t.noun].natural else None, "big") for t in asked.things)
+        things = tuple(
+            Thing(t.noun, color if NOUNS[t.noun].natural else None, "big")
+            for t in asked.things
+        )
         assert split(Scene(things, asked.relation, asked.place)) == "held-out"
 
 
@@ -103,7 +147,11 @@ def test_masks_and_boxes_agree(scenes):
         assert m.sum(0).max() == 1 and m.sum((1, 2)).min() > 100
         for own, record in zip(m, records):
             x0, y0, x1, y1 = record["box"]
-            assert own[y0:y1, x0:x1].sum() == own.sum() and 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 64
+            assert (
+                own[y0:y1, x0:x1].sum() == own.sum()
+                and 0 <= x0 < x1 <= 64
+                and 0 <= y0 < y1 <= 64
+            )
 
 
 def test_figures_stand_where_their_relation_says(scenes):
@@ -120,7 +168,11 @@ def test_a_thing_has_its_color(color):
 
 def test_any_size():
     scene = Scene((Thing("star", "yellow"),), place="at night")
-    assert draw(scene, 256).size == (256, 256) and masks(scene, 256).shape == (1, 256, 256)
+    assert draw(scene, 256).size == (256, 256) and masks(scene, 256).shape == (
+        1,
+        256,
+        256,
+    )
     small = np.asarray(draw(scene, 256).reduce(4), int)
     assert np.abs(small - np.asarray(draw(scene), int)).mean() < 8
 
