@@ -16,11 +16,22 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "sdlearn-setup.json"
 INPUTS = "constraints.txt", "settings.ini", "pyproject.toml", "setup.py"
-PROBE = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, 'sdlearn torch diffusers pytest'.split())))"
+PROBE = """
+import importlib.util, sys
+names = "sdlearn", "torch", "diffusers", "pytest"
+sys.exit(any(importlib.util.find_spec(name) is None for name in names))
+"""
 TORCH = "from importlib.metadata import version; print(version('torch'))"
 TEST_ENV = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-# Another system rounds the last digits otherwise, so there the cells run and check themselves, and their text is not compared.
-NBVAL = f"--nbval{'' if sys.platform == 'linux' else '-lax'} --nbval-current-env --nbval-sanitize-with tests/sanitize.cfg --nbval-cell-timeout 300".split()
+# Another system rounds the last digits otherwise: there the cells run and check
+# themselves, and their text is not compared.
+NBVAL = [
+    "--nbval" if sys.platform == "linux" else "--nbval-lax",
+    "--nbval-current-env",
+    "--nbval-sanitize-with=tests/sanitize.cfg",
+    "--nbval-cell-timeout=300",
+]
+EXPORT = "from nbdev.doclinks import nbdev_export; nbdev_export()"
 
 
 def fail(message):
@@ -37,8 +48,9 @@ def check_python():
     low = min_python()
     if sys.version_info < low:
         fail(
-            f"this is Python {sys.version.split()[0]}, and sdlearn needs {'.'.join(map(str, low))} or newer: "
-            "run dev.py with a newer one, such as `python3.11 dev.py`."
+            f"this is Python {sys.version.split()[0]}, and sdlearn needs "
+            f"{'.'.join(map(str, low))} or newer: run dev.py with a newer one, "
+            "such as `python3.11 dev.py`."
         )
 
 
@@ -74,8 +86,9 @@ def make_venv():
         venv.create(VENV, with_pip=True, symlinks=os.name != "nt")
     except (OSError, ValueError, subprocess.CalledProcessError):
         fail(
-            "Python could not make a virtual environment here: check that the disk has room and that Python's "
-            "venv module is installed (python3-venv on Debian and Ubuntu)."
+            "Python could not make a virtual environment here: check that the disk has "
+            "room and that Python's venv module is installed (python3-venv on Debian "
+            "and Ubuntu)."
         )
 
 
@@ -83,8 +96,9 @@ def install():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = [pin for pin in pins if pin.startswith("torch==")]
     ours, found = read_stamp().get("torch"), torch_version()
-    # Another torch than dev.py installed is the user's own, for a GPU say: not ours to replace.
-    if own := found is not None and found != ours and f"torch=={found}" not in pinned:
+    # Another torch than dev.py installed is the user's own, for a GPU say.
+    own = found not in (None, ours) and f"torch=={found}" not in pinned
+    if own:
         pins = [pin for pin in pins if pin not in pinned]
     limits = VENV / "constraints.txt"
     limits.write_text("\n".join(pins), encoding="utf-8")
@@ -102,8 +116,9 @@ def install():
     ]
     if subprocess.run(pip, cwd=ROOT).returncode:
         fail(
-            "the set-up did not finish; pip's message is above. The first set-up needs the network and about "
-            "2 GB of disk (more for a CUDA build of PyTorch): connect, then run the same command again. Later runs need no network."
+            "the set-up did not finish; pip's message is above. The first set-up needs "
+            "the network and about 2 GB of disk (more for a CUDA build of PyTorch): "
+            "connect, then run the same command again. Later runs need no network."
         )
     STAMP.write_text(
         json.dumps({"hash": fingerprint(), "torch": ours if own else torch_version()}),
@@ -130,7 +145,7 @@ def script(name):
 
 
 def run(args):
-    """`run "PROMPT" [options]`: draw the prompt into out/. Options are sdlearn-generate's."""
+    """`run "PROMPT" [options]`: draw into out/. Options are sdlearn-generate's."""
     return call(script("sdlearn-generate"), "--out", "out", *args)
 
 
@@ -140,28 +155,29 @@ def train(args):
 
 
 def evaluate(args):
-    """`evaluate [options]`: score how well a model obeys its prompts. Options are sdlearn-evaluate's."""
+    """`evaluate [options]`: score a model. Options are sdlearn-evaluate's."""
     return call(script("sdlearn-evaluate"), *args)
 
 
+def names_tests(args):
+    """Do pytest's arguments say where to look?"""
+    return any((ROOT / arg.split("::")[0]).exists() for arg in args)
+
+
 def test(args):
-    """`test [pytest options]`: run every test and every notebook."""
-    where = (
-        []
-        if any((ROOT / a.split("::")[0]).exists() for a in args)
-        else ["tests", "nbs"]
-    )
-    return call(
-        PYTHON,
-        "-m",
-        "pytest",
-        *NBVAL,
-        "--cov=sdlearn",
-        *where,
-        *args,
-        cwd=ROOT,
-        env=TEST_ENV,
-    )
+    """`test [--fast] [pytest options]`: run every test and every notebook.
+
+    `--fast` leaves out the notebooks and the long trainings.
+    """
+    fast = "--fast" in args
+    args = [arg for arg in args if arg != "--fast"]
+    if fast:
+        what = ["-m", "not slow", "tests"]
+    else:
+        what = [*NBVAL, "--cov=sdlearn", "tests", "nbs"]
+    if names_tests(args):
+        what = [option for option in what if option not in ("tests", "nbs")]
+    return call(PYTHON, "-m", "pytest", *what, *args, cwd=ROOT, env=TEST_ENV)
 
 
 def notebooks(*args):
@@ -179,14 +195,18 @@ def clean(args):
 
 
 def export(args):
-    """`export`: write the modules from the notebooks."""
-    return call(
-        PYTHON,
-        "-c",
-        "from nbdev.doclinks import nbdev_export; nbdev_export()",
-        *args,
-        cwd=ROOT,
-    )
+    """`export`: write the modules from the notebooks, and format them."""
+    failed = call(PYTHON, "-c", EXPORT, *args, cwd=ROOT)
+    return failed or ruff("format", "--quiet", "sdlearn")
+
+
+def tidy(args):
+    """`tidy`: format notebooks, tests and modules, and name what is not tidy."""
+    return ruff("format") or ruff("check")
+
+
+def ruff(*args):
+    return call(PYTHON, "-m", "ruff", *args, cwd=ROOT)
 
 
 def lab(args):
@@ -194,21 +214,32 @@ def lab(args):
     return call(PYTHON, "-m", "jupyterlab", *(args or ["nbs/00_tour.ipynb"]), cwd=ROOT)
 
 
+def only_set_up(args):
+    """`setup`: only set up."""
+    return 0
+
+
 COMMANDS = {
-    "setup": lambda args: 0,
-    **{
-        f.__name__: f for f in (run, test, lab, train, evaluate, refresh, clean, export)
-    },
+    "setup": only_set_up,
+    "run": run,
+    "test": test,
+    "lab": lab,
+    "train": train,
+    "evaluate": evaluate,
+    "refresh": refresh,
+    "clean": clean,
+    "export": export,
+    "tidy": tidy,
 }
 
 
 def main():
-    about = "\n".join(f"  {f.__doc__}" for f in COMMANDS.values() if f.__doc__)
+    about = "\n".join(f"  {command.__doc__.strip()}" for command in COMMANDS.values())
     parser = argparse.ArgumentParser(
         prog="dev.py",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Sets up .venv when needed, then runs a command.",
-        epilog=f"commands:\n  `setup`: only set up.\n{about}",
+        epilog=f"commands:\n{about}",
     )
     parser.add_argument("command", choices=COMMANDS, metavar="command")
     command = parser.parse_args(sys.argv[1:2]).command

@@ -17,7 +17,8 @@ __all__ = [
 ]
 
 # %% ../nbs/16_adapt.ipynb #0a2a4168
-import random, re
+import random
+import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +32,11 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 from .core import replace_on_success
-from .denoiser import Endless, diffusion_loss, train
+from .data import Endless
+from .denoiser import diffusion_loss
 from .pipeline import Parts
 from .text import tokenize
+from .training import train
 
 
 # %% ../nbs/16_adapt.ipynb #fbdddd7f
@@ -42,12 +45,13 @@ def vector_of(
     word: str,  # a word that is one token
 ) -> torch.Tensor:  # (d,)
     "The row of the embedding table that belongs to a word."
-    ids = parts.tokenizer(word).input_ids[1:-1]
+    ids = parts.tokenizer(word).input_ids[1:-1]  # without start and end
     if len(ids) != 1:
         raise ValueError(
             f"{word!r} must be one token, but it is {len(ids)}: pass another word."
         )
-    return parts.text_encoder.get_input_embeddings().weight[ids[0]].detach().clone()
+    table = parts.text_encoder.get_input_embeddings().weight
+    return table[ids[0]].detach().clone()
 
 
 # %% ../nbs/16_adapt.ipynb #a1754c85
@@ -57,21 +61,28 @@ def add_word(
     vector: torch.Tensor,  # (d,) as long as the text encoder's other words
 ) -> Parts:  # with a tokenizer and a text encoder of their own
     "Parts that know one word more."
-    tokenizer, text_encoder = deepcopy(parts.tokenizer), deepcopy(parts.text_encoder)
-    width = text_encoder.get_input_embeddings().weight.shape[1]
+    _check_word(parts, word, vector)
+    tokenizer = deepcopy(parts.tokenizer)
+    if not tokenizer.add_tokens(word):
+        raise ValueError(f"There is a word {word} already: choose another name.")
+    text_encoder = deepcopy(parts.text_encoder)
+    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    text_encoder.get_input_embeddings().weight.data[-1] = vector
+    return replace(parts, tokenizer=tokenizer, text_encoder=text_encoder)
+
+
+def _check_word(parts, word, vector):
+    "Raise one sentence if a word has no brackets, or the vector of another model."
     if not re.fullmatch(r"<[\w-]+>", word):
         raise ValueError(
             f"A new word must be in angle brackets, such as '<pumpkin>', not {word!r}."
         )
+    width = parts.text_encoder.get_input_embeddings().embedding_dim
     if tuple(vector.shape) != (width,):
         raise ValueError(
-            f"{word} has the shape {tuple(vector.shape)}, but a word of this text encoder has {width} numbers: it belongs to another model."
+            f"{word} has the shape {tuple(vector.shape)}, but a word of this text "
+            f"encoder has {width} numbers: it belongs to another model."
         )
-    if not tokenizer.add_tokens(word):
-        raise ValueError(f"There is a word {word} already: choose another name.")
-    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    text_encoder.get_input_embeddings().weight.data[-1] = vector
-    return replace(parts, tokenizer=tokenizer, text_encoder=text_encoder)
 
 
 # %% ../nbs/16_adapt.ipynb #d509b7cf
@@ -79,15 +90,17 @@ def word_loss(
     parts: Parts,  # whose last word is the new one; they are not trained
 ):  # function of (torch.nn.Embedding of one row, (latents, input_ids), generator) that gives a scalar
     "The diffusion loss as a function of one word's vector (Gal et al. 2023, equation 2)."
-    table = parts.text_encoder.get_input_embeddings().weight
-    name = next(name for name, p in parts.text_encoder.named_parameters() if p is table)
+    text_encoder, scheduler = parts.text_encoder, parts.scheduler
+    table = text_encoder.get_input_embeddings().weight
+    table_name = _name_of(table, text_encoder)
 
     def loss_fn(word, batch, generator=None):
         latents, input_ids = (o.to(table.device) for o in batch)
-        with_word = {name: torch.cat([table[:-1], word.weight.to(table)])}
-        prompt_embeds = torch.func.functional_call(
-            parts.text_encoder, with_word, (input_ids,)
-        )[0]
+        longer_table = torch.cat([table[:-1], word.weight.to(table)])
+        output = torch.func.functional_call(
+            text_encoder, {table_name: longer_table}, (input_ids,)
+        )
+        prompt_embeds = output[0]  # (b, n, d)
 
         def denoise(noisy, t):
             return parts.unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
@@ -95,12 +108,19 @@ def word_loss(
         return diffusion_loss(
             denoise,
             latents,
-            parts.scheduler.alphas_cumprod,
+            scheduler.alphas_cumprod,
             generator,
-            parts.scheduler.config.prediction_type,
+            scheduler.config.prediction_type,
         )
 
     return loss_fn
+
+
+def _name_of(parameter, network):
+    "What a network calls one of its parameters."
+    for name, own in network.named_parameters():
+        if own is parameter:
+            return name
 
 
 # %% ../nbs/16_adapt.ipynb #92c3ebe0
@@ -112,33 +132,35 @@ def learn_word(
     prompts: list[str],  # n of them, true of the pictures, with the word in each
     steps: int = 150,  # optimizer steps
     lr: float = 1e-3,  # highest learning rate
+    batch_size: int = 16,  # pictures of a step
+    ema_decay: float = 0.98,  # how slowly the averaged vector follows
     **options,  # further ones of `train`
 ) -> tuple[Parts, list]:  # parts that know the word, and the loss of each step
     "Textual inversion: a word from a few pictures (Gal et al. 2023)."
     start = torch.stack([vector_of(parts, o) for o in like.split()]).sum(0)
     taught = add_word(parts, word, start)
-    for network in (taught.unet, taught.text_encoder):
-        network.requires_grad_(False)
-    learned = torch.nn.Embedding.from_pretrained(
-        start[None].float(), freeze=False
-    )  # AdamW needs more digits than float16 has
-    pairs = list(
-        zip(latents, tokenize(taught.tokenizer, prompts).input_ids, strict=True)
-    )
-
-    def item(i):
-        return random.Random(i).choice(pairs)
-
+    taught.unet.requires_grad_(False)
+    taught.text_encoder.requires_grad_(False)
+    row = start[None].float()  # AdamW needs more digits than float16 has
+    learned = torch.nn.Embedding.from_pretrained(row, freeze=False)
     losses = train(
         learned,
         word_loss(taught),
-        Endless(item),
-        steps,
+        _drawn_from(latents, tokenize(taught.tokenizer, prompts).input_ids),
+        steps=steps,
+        batch_size=batch_size,
         lr=lr,
-        **dict(batch_size=16, ema_decay=0.98) | options,
+        ema_decay=ema_decay,
+        **options,
     )
     taught.text_encoder.get_input_embeddings().weight.data[-1] = learned.weight.detach()
     return taught, losses
+
+
+def _drawn_from(latents, input_ids):
+    "Pictures with their prompts, drawn by chance without end."
+    pairs = list(zip(latents, input_ids, strict=True))
+    return Endless(lambda i: random.Random(i).choice(pairs))
 
 
 # %% ../nbs/16_adapt.ipynb #28d2fe29
@@ -147,14 +169,10 @@ def add_lora(
     rank: int = 8,  # of each change
     name: str = "default",  # of the adapter
 ):
-    "Puts trainable low-rank matrices beside the linear layers of attention (Hu et al. 2022); alpha is the rank, so the scale is 1."
+    "Low-rank matrices beside the linear layers of attention (Hu et al. 2022); alpha is the rank: scale 1."
     unet.requires_grad_(False)
-    unet.add_adapter(
-        LoraConfig(
-            r=rank, lora_alpha=rank, target_modules=["to_q", "to_k", "to_v", "to_out.0"]
-        ),
-        name,
-    )
+    layers = ["to_q", "to_k", "to_v", "to_out.0"]
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), name)
 
 
 # %% ../nbs/16_adapt.ipynb #1ed1f740
@@ -163,16 +181,19 @@ def _tensors(path):
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(
-            f"{path} is not a .safetensors file, and other kinds may run code when they are loaded: look for a .safetensors version."
+            f"{path} is not a .safetensors file, and other kinds may run code "
+            "when they are loaded: look for a .safetensors version."
         )
     if not path.is_file():
         raise OSError(f"There is no file {path}: check the name.")
     try:
-        return {k: v.clone() for k, v in load_file(path).items()}  # no hold on the file
+        tensors = load_file(path)
     except Exception as error:
+        reason = str(error).rstrip(".")
         raise OSError(
-            f"{path} cannot be read ({str(error).rstrip('.')}): copy or train it again."
+            f"{path} cannot be read ({reason}): copy or train it again."
         ) from error
+    return {name: tensor.clone() for name, tensor in tensors.items()}  # free the file
 
 
 # %% ../nbs/16_adapt.ipynb #b13a8f66
@@ -195,20 +216,20 @@ def load_word(
     tensors = _tensors(path)
     if len(tensors) != 1:
         raise ValueError(
-            f"{path} holds {len(tensors)} tensors, but a word is one: it is another kind of file."
+            f"{path} holds {len(tensors)} tensors, but a word is one: "
+            "it is another kind of file."
         )
-    ((word, vector),) = tensors.items()
+    [(word, vector)] = tensors.items()
     if vector.ndim > 1 and len(vector) > 1:
         raise ValueError(
-            f"{word} in {path} is a word of {len(vector)} vectors, and only words of one can be added: learn it again with one."
+            f"{word} in {path} is a word of {len(vector)} vectors, "
+            "and only words of one can be added: learn it again with one."
         )
     return add_word(parts, word, vector.flatten())
 
 
 # %% ../nbs/16_adapt.ipynb #f8603ef6
-LORA_FILE = (
-    "pytorch_lora_weights.safetensors"  # the name that diffusers looks for in a folder
-)
+LORA_FILE = "pytorch_lora_weights.safetensors"  # what diffusers looks for in a folder
 
 
 def save_lora(
@@ -219,9 +240,8 @@ def save_lora(
     "An adapter in the format that `StableDiffusionPipeline.load_lora_weights` reads."
     from diffusers import StableDiffusionPipeline
 
-    layers = convert_state_dict_to_diffusers(
-        get_peft_model_state_dict(unet, adapter_name=name)
-    )
+    matrices = get_peft_model_state_dict(unet, adapter_name=name)
+    layers = convert_state_dict_to_diffusers(matrices)
     with replace_on_success(Path(folder) / LORA_FILE) as temporary:
         StableDiffusionPipeline.save_lora_weights(
             folder, unet_lora_layers=layers, weight_name=temporary.name
@@ -236,31 +256,36 @@ def load_lora(
 ):
     "Puts a trained adapter into a UNet; `unet.set_adapters` and `unet.disable_adapters` govern it."
     path = Path(folder) / LORA_FILE
-    matrices = convert_unet_state_dict_to_peft(
-        {k.removeprefix("unet."): v for k, v in _tensors(path).items()}
-    )
-    layers = dict(unet.named_modules())
-    misfit = (
-        "it is empty"
-        if not matrices
-        else next((k for k, v in matrices.items() if not _fits(layers, k, v)), None)
-    )
+    tensors = {key.removeprefix("unet."): o for key, o in _tensors(path).items()}
+    matrices = convert_unet_state_dict_to_peft(tensors)
+    misfit = _misfit(unet, matrices)
     if misfit:
         raise ValueError(
-            f"{path} does not fit this UNet ({misfit}): it belongs to another model, or is another kind of file."
+            f"{path} does not fit this UNet ({misfit}): "
+            "it belongs to another model, or is another kind of file."
         )
     unet.load_lora_adapter(matrices, prefix=None, adapter_name=name)
 
 
 # %% ../nbs/16_adapt.ipynb #4b658b80
+def _misfit(unet, matrices):
+    "What of an adapter does not belong to this UNet, or None."
+    if not matrices:
+        return "it is empty"
+    layers = dict(unet.named_modules())
+    for key, matrix in matrices.items():
+        if not _fits(layers, key, matrix):
+            return key
+    return None
+
+
 def _fits(layers, key, matrix):
     "Is there a layer of the right size for this matrix?"
-    name, _, kind = key.removesuffix(".weight").rpartition(".lora_")
-    weight, side = (
-        getattr(layers.get(name), "weight", None),
-        {"A": 1, "B": 0}.get(kind),
-    )  # A is (r, in), B is (out, r)
-    return (
-        None not in (weight, side)
-        and weight.shape[side : side + 1] == matrix.shape[side : side + 1]
-    )
+    layer_name, _, kind = key.removesuffix(".weight").rpartition(".lora_")
+    weight = getattr(layers.get(layer_name), "weight", None)  # (out, in)
+    if kind not in ("A", "B") or weight is None:
+        return False
+    if weight.ndim < 2 or matrix.ndim < 2:
+        return False
+    side = 1 if kind == "A" else 0  # A is (r, in), B is (out, r)
+    return weight.shape[side] == matrix.shape[side]

@@ -17,31 +17,34 @@ import math
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional as F
 
 
 # %% ../nbs/09_attention.ipynb #ed28873a
+def _into_heads(x, heads):
+    "(b, n, heads * d) to (b, heads, n, d)."
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
 def attention(
     query: torch.Tensor,  # (b, q, heads * d) what each place asks
     key: torch.Tensor,  # (b, n, heads * d) what each token offers
     value: torch.Tensor,  # (b, n, heads * d) what each token gives
     heads: int,  # number of attentions side by side
     attention_mask: torch.Tensor
-    | None = None,  # (b, 1 or q, n) added to the scores: 0 keeps a token, -10000 hides it
+    | None = None,  # (b, 1 or q, n) is added to the scores: 0 keeps, -10000 hides
 ) -> tuple[
     torch.Tensor, torch.Tensor
-]:  # hidden states (b, q, heads * d), probabilities (b, heads, q, n)
-    "Scaled dot-product attention over several heads: Vaswani et al. 2017, equation 1 and section 3.2.2."
-    query, key, value = (
-        x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value)
-    )
-    scores = (
-        query.float() @ key.float().transpose(-1, -2) / math.sqrt(query.shape[-1])
-    )  # (b, heads, q, n)
+]:  # (b, q, heads * d) and probabilities (b, heads, q, n)
+    "Scaled dot-product attention: Vaswani et al. 2017, equation 1 and section 3.2.2."
+    query, key, value = (_into_heads(x, heads) for x in (query, key, value))
+    scores = query.float() @ key.float().mT  # (b, heads, q, n)
+    scores = scores / math.sqrt(query.shape[-1])
     if attention_mask is not None:
         scores = scores + attention_mask[:, None]
     probs = scores.softmax(dim=-1).to(value.dtype)
-    return (probs @ value).transpose(1, 2).flatten(2), probs
+    mixed = probs @ value  # (b, heads, q, d)
+    return mixed.transpose(1, 2).flatten(2), probs
 
 
 # %% ../nbs/09_attention.ipynb #b4b5b50c
@@ -59,7 +62,8 @@ class AttentionRecorder:
 
     def start(self, unet, args, kwargs):
         "Before a forward pass: note the size of the latents."
-        self.size = tuple((args[0] if args else kwargs["sample"]).shape[-2:])
+        sample = args[0] if args else kwargs["sample"]
+        self.size = tuple(sample.shape[-2:])
 
     def add(
         self,
@@ -67,17 +71,15 @@ class AttentionRecorder:
         probs: torch.Tensor,  # (b, heads, h * w, n) attention probabilities
     ):
         "Keep the text half of one layer's probabilities, averaged over heads."
-        maps = probs[-self.batch_size :].float().mean(1).transpose(1, 2)
+        with_text = probs[-self.batch_size :].float()
+        maps = with_text.mean(1).transpose(1, 2)  # (b, n, h * w)
         self._now[name] = maps.unflatten(-1, _grid(self.size, maps.shape[-1]))
 
     def finish(self, *_):
         "After a forward pass: fold this step into the means."
-        finest = max(maps.shape[-1] for maps in self._now.values())
-        self.steps.append(
-            torch.stack([m for m in self._now.values() if m.shape[-1] == finest])
-            .mean(0)
-            .cpu()
-        )
+        widest = max(maps.shape[-1] for maps in self._now.values())
+        finest = [maps for maps in self._now.values() if maps.shape[-1] == widest]
+        self.steps.append(torch.stack(finest).mean(0).cpu())
         for name, maps in self._now.items():
             mean = self.means.get(name, torch.zeros_like(maps))
             self.means[name] = mean + (maps - mean) / len(self.steps)
@@ -86,9 +88,10 @@ class AttentionRecorder:
 
 def _grid(size, places):
     "Height and width of a layer that sees so many places of latents of that size."
-    while size[0] * size[1] > places:
-        size = (size[0] + 1) // 2, (size[1] + 1) // 2
-    return size
+    height, width = size
+    while height * width > places:
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return height, width
 
 
 # %% ../nbs/09_attention.ipynb #a3bf3daa
@@ -100,7 +103,8 @@ class RecordingProcessor:
         recorder: AttentionRecorder,  # where the probabilities go
         name: str,  # name of the layer
     ):
-        self.recorder, self.name = recorder, name
+        self.recorder = recorder
+        self.name = name
 
     def __call__(
         self,
@@ -110,71 +114,84 @@ class RecordingProcessor:
         attention_mask=None,
         temb=None,
     ):
-        query, key, value = (
-            attn.to_q(hidden_states),
-            attn.to_k(encoder_hidden_states),
-            attn.to_v(encoder_hidden_states),
-        )
+        query = attn.to_q(hidden_states)
+        key = attn.to_k(encoder_hidden_states)
+        value = attn.to_v(encoder_hidden_states)
         hidden_states, probs = attention(query, key, value, attn.heads, attention_mask)
         self.recorder.add(self.name, probs)
-        return attn.to_out[1](attn.to_out[0](hidden_states))
+        linear, dropout = attn.to_out
+        return dropout(linear(hidden_states))
 
 
 # %% ../nbs/09_attention.ipynb #5dde08e7
+def _recording(processors, recorder):
+    "The same processors, those of cross-attention replaced by recording ones."
+    replaced = dict(processors)
+    for name in processors:
+        if name.endswith("attn2.processor"):
+            layer = name.removesuffix(".processor")
+            replaced[name] = RecordingProcessor(recorder, layer)
+    return replaced
+
+
 @contextmanager
 def record_attention(
     unet,  # UNet2DConditionModel of any Stable Diffusion 1.x or 2.x
     batch_size: int = 1,  # pictures being made at once
 ) -> AttentionRecorder:  # fills while the UNet runs
     "Record cross-attention inside the `with` block; the UNet's own processors come back afterwards."
-    recorder, before = AttentionRecorder(batch_size), dict(unet.attn_processors)
+    recorder = AttentionRecorder(batch_size)
+    own = dict(unet.attn_processors)
     hooks = [
         unet.register_forward_pre_hook(recorder.start, with_kwargs=True),
         unet.register_forward_hook(recorder.finish),
     ]
-    unet.set_attn_processor(
-        {
-            name: RecordingProcessor(recorder, name.removesuffix(".processor"))
-            if name.endswith("attn2.processor")
-            else old
-            for name, old in before.items()
-        }
-    )
+    unet.set_attn_processor(_recording(own, recorder))
     try:
         yield recorder
     finally:
-        unet.set_attn_processor(before)
+        unet.set_attn_processor(own)
         for hook in hooks:
             hook.remove()
 
 
 # %% ../nbs/09_attention.ipynb #83428c53
+def _text_ids(tokenizer, input_ids):
+    "The ids between start and end."
+    ids = [int(i) for i in input_ids]
+    end = ids.index(tokenizer.eos_token_id, 1)
+    return ids[1:end]
+
+
+def _as_word(tokenizer, ids):
+    "The text of one word's tokens."
+    text = tokenizer.decode(ids)
+    return text.replace("</w>", " ").strip()  # copied tokenizers leave the mark
+
+
 def word_positions(
     tokenizer,  # CLIPTokenizer
-    prompt: str,  # one prompt
+    input_ids: torch.Tensor,  # (n,) one prompt's row of `tokenize`, padded or not
 ) -> list[tuple[str, list[int]]]:  # each word and where its tokens sit in prompt_embeds
     "Group a prompt's tokens into words; what truncation cuts is left out."
-    ids = tokenizer(prompt, truncation=True).input_ids[1:-1]
-    groups = [[]]
+    ids = _text_ids(tokenizer, input_ids)
+    added = tokenizer.get_added_vocab()
+    words, group = [], []
     for position, token in enumerate(tokenizer.convert_ids_to_tokens(ids), start=1):
-        groups[-1].append(position)
-        if token.endswith("</w>") or token in tokenizer.get_added_vocab():
-            groups.append([])
-    return [
-        (
-            tokenizer.decode([ids[p - 1] for p in group]).replace("</w>", " ").strip(),
-            group,
-        )
-        for group in groups
-        if group
-    ]  # copied tokenizers leave the mark
+        group.append(position)
+        if token.endswith("</w>") or token in added or position == len(ids):
+            word = _as_word(tokenizer, [ids[p - 1] for p in group])
+            words.append((word, group))
+            group = []
+    return words
 
 
 # %% ../nbs/09_attention.ipynb #d5ba5b64
 def word_maps(
     recorder: AttentionRecorder,  # filled by `record_attention`
-    tokenizer,  # CLIPTokenizer
-    prompt: str,  # the prompt of this picture
+    words: list[
+        tuple[str, list[int]]
+    ],  # of this picture's prompt, from `word_positions`
     index: int = 0,  # which picture of the batch
     step: int
     | None = None,  # one step of the loop (its finest layers); None averages over all steps
@@ -182,17 +199,15 @@ def word_maps(
 ) -> tuple[
     list[str], torch.Tensor
 ]:  # words, (words, h, w) their attention at the latents' size
-    "Where each word was looked for, averaged over heads, layers and steps (as in DAAM, Tang et al. 2022)."
+    "Where each word was looked for, averaged over heads, layers and steps (DAAM, Tang et al. 2022)."
     layers = recorder.means.values() if step is None else [recorder.steps[step]]
-    layers = [m[index, None] for m in layers if resolution in (None, m.shape[-2])]
-    maps = (
-        torch.stack([F.interpolate(m, recorder.size, mode="bilinear") for m in layers])
-        .mean(0)[0]
-        .cpu()
-    )
-    words, positions = (
-        zip(*word_positions(tokenizer, prompt)) if prompt.strip() else ((), ())
-    )
-    return list(words), torch.stack(
-        [maps[p].mean(0) for p in positions]
-    ) if positions else maps[:0]
+    if resolution is not None:
+        layers = [maps for maps in layers if maps.shape[-2] == resolution]
+    enlarged = [
+        F.interpolate(maps[index, None], recorder.size, mode="bilinear")
+        for maps in layers
+    ]
+    tokens = torch.stack(enlarged).mean(0)[0].cpu()  # (n, h, w)
+    maps = [tokens[positions].mean(0) for _, positions in words]
+    names = [word for word, _ in words]
+    return names, torch.stack(maps) if maps else tokens[:0]

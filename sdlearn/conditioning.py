@@ -6,26 +6,31 @@
 __all__ = [
     "tiny_unet",
     "tiny_scheduler",
-    "training_scene",
-    "encode_scenes",
+    "EncodedData",
+    "encode_data",
+    "save_encoded",
+    "load_encoded",
     "captioned_latents",
     "conditional_loss",
 ]
 
 # %% ../nbs/10_conditioning.ipynb #fb1d6ed1
 import random
+from dataclasses import dataclass
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .core import make_generator
-from .denoiser import Endless, diffusion_loss
+from .core import make_generator, replace_on_success
+from .data import Endless
+from .denoiser import diffusion_loss
 from .latents import encode, pictures
 from .text import tokenize
-from .world import caption, sample_scene
 
 
 # %% ../nbs/10_conditioning.ipynb #ac443074
@@ -46,9 +51,8 @@ def tiny_unet(
         down_block_types=["CrossAttnDownBlock2D"] * n,
         up_block_types=["CrossAttnUpBlock2D"] * n,
     )
-    unet.set_attn_processor(
-        AttnProcessor()
-    )  # PyTorch's fused attention is slow in bfloat16 on the CPU
+    # PyTorch's fused attention is slow in bfloat16 on the CPU.
+    unet.set_attn_processor(AttnProcessor())
     return unet
 
 
@@ -69,51 +73,83 @@ def tiny_scheduler(
 
 
 # %% ../nbs/10_conditioning.ipynb #4496e2d5
-def training_scene(
-    i: int,  # which one
-    seed: int = 0,  # another seed, other scenes
-):
-    "Scene `i` of the training set."
-    return sample_scene(random.Random(f"{seed} {i}"))
+@dataclass(frozen=True)
+class EncodedData:
+    "Latents together with the data set that they were made from."
+
+    latents: torch.Tensor  # (n, 4, 8, 8) scaled; row `i` is picture `i`
+    data: object  # WorldData or FolderData
 
 
-def encode_scenes(
+def encode_data(
     vae,  # AutoencoderKL
-    n: int,  # how many
-    seed: int = 0,  # of the scenes and of the latents' noise
-    workers: int = 0,  # processes that draw
-) -> torch.Tensor:  # (n, 4, 8, 8) scaled latents
-    "The latents of the training set."
+    data,  # WorldData or FolderData
+    n: int,  # how many of its pictures
+    workers: int = 0,  # processes that prepare the pictures; on Linux only
+) -> EncodedData:
+    "The first `n` pictures of a data set as latents."
     batches = DataLoader(
-        pictures(seed),
-        64,
+        pictures(data),
+        batch_size=64,
         sampler=range(n),
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
     )
-    generator = make_generator(seed)
-    return torch.cat(
-        [
-            encode(vae, o, generator).cpu().contiguous()
-            for o in tqdm(batches, leave=False)
-        ]
+    generator = make_generator(data.seed)
+    latents = []
+    for images in tqdm(batches, leave=False):
+        latents.append(encode(vae, images, generator).cpu().contiguous())
+    return EncodedData(torch.cat(latents), data)
+
+
+# %% ../nbs/10_conditioning.ipynb #3a3a38ca
+def save_encoded(
+    path,  # safetensors file, replaced as a whole
+    encoded: EncodedData,  # from `encode_data`
+):
+    "Latents in a file that says which data set they were made from."
+    metadata = {"data": encoded.data.name}
+    with replace_on_success(path) as temporary:
+        save_file({"latents": encoded.latents}, temporary, metadata)
+
+
+def load_encoded(
+    path,  # safetensors file from `save_encoded`
+    data,  # the data set that it was made from; another one is refused
+) -> EncodedData:
+    "The latents of a data set, from a file."
+    with safe_open(path, "pt") as file:
+        name = (file.metadata() or {}).get("data")
+        if name != data.name:
+            raise ValueError(_mixed_up(path, name, data.name))
+        # A copy: it lets go of the file.
+        return EncodedData(file.get_tensor("latents").clone(), data)
+
+
+def _mixed_up(path, name, wanted):
+    "What is wrong with latents of another data set."
+    source = repr(name) if name else "a data set that it does not name"
+    return (
+        f"The latents in {path} were made from {source}, not from {wanted!r}: "
+        "delete the file, or pass the data set that it was made from."
     )
 
 
 # %% ../nbs/10_conditioning.ipynb #fd25aeb2
 def captioned_latents(
-    latents,  # (n, 4, 8, 8) from `encode_scenes`
+    encoded: EncodedData,  # from `encode_data`
     tokenizer,  # CLIPTokenizer
-    seed: int = 0,  # the one given to `encode_scenes`
     drop: float = 0.1,  # share of prompts replaced by the empty one
 ) -> Endless:  # of (latents (4, 8, 8), input_ids (n,))
-    "An endless data set: each scene comes back with new words, and at times with none."
+    "An endless data set: each picture comes back with new words, and at times with none."
+    data = encoded.data
 
     def item(i):
-        rng = random.Random(f"caption {seed} {i}")
-        j = rng.randrange(len(latents))
-        prompt = "" if rng.random() < drop else caption(training_scene(j, seed), rng)
-        return latents[j], tokenize(tokenizer, prompt).input_ids[0]
+        rng = random.Random(f"caption {data.seed} {i}")
+        j = rng.randrange(len(encoded.latents))
+        is_dropped = rng.random() < drop
+        prompt = "" if is_dropped else data.caption(j, rng)
+        return encoded.latents[j], tokenize(tokenizer, [prompt]).input_ids[0]
 
     return Endless(item)
 

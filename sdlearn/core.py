@@ -7,6 +7,8 @@ __all__ = [
     "image_grid",
     "to_tensor",
     "to_images",
+    "show",
+    "page",
     "make_generator",
     "randn",
     "default_device",
@@ -16,7 +18,10 @@ __all__ = [
 ]
 
 # %% ../nbs/01_core.ipynb #e51029a3
-import os, shutil, textwrap
+import math
+import os
+import shutil
+import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,14 +33,17 @@ from PIL import Image, ImageDraw, ImageFont
 # %% ../nbs/01_core.ipynb #51b49bd3
 def _titled(image, label, size, font):
     "One cell of a grid: the picture above its label."
-    lines = textwrap.wrap(label or "", int(1.9 * size / font.size))
-    cell = Image.new("RGB", (size, size + round(1.3 * font.size * len(lines))), "white")
-    cell.paste(image.convert("RGB").resize((size, size), Image.Resampling.NEAREST))
+    letters_in_a_line = int(1.9 * size / font.size)
+    lines = textwrap.wrap(label or "", letters_in_a_line)
+    height = size + round(1.3 * font.size * len(lines))
+    cell = Image.new("RGB", (size, height), "white")
+    enlarged = image.convert("RGB").resize((size, size), Image.Resampling.NEAREST)
+    cell.paste(enlarged)
     ImageDraw.Draw(cell).text(
-        (size / 2, size + 1),
-        "\n".join(lines),
-        "black",
-        font,
+        xy=(size / 2, size + 1),
+        text="\n".join(lines),
+        fill="black",
+        font=font,
         anchor="ma",
         align="center",
         spacing=1,
@@ -52,16 +60,18 @@ def image_grid(
 ) -> Image.Image:
     "Pictures side by side, enlarged without smoothing."
     font = ImageFont.load_default(max(9, size // 9))
-    cells = [
-        _titled(o, l, size, font)
-        for o, l in zip(images, labels or [None] * len(images), strict=True)
-    ]
-    w, h = (max(c.size[d] for c in cells) + 2 * pad for d in (0, 1))
-    grid = Image.new(
-        "RGB", (w * min(cols, len(cells)), h * -(-len(cells) // cols)), "white"
-    )
+    labels = labels or [None] * len(images)
+    cells = []
+    for image, label in zip(images, labels, strict=True):
+        cells.append(_titled(image, label, size, font))
+    cols = min(cols, len(cells))
+    rows = math.ceil(len(cells) / cols)
+    width = size + 2 * pad
+    height = max(cell.height for cell in cells) + 2 * pad
+    grid = Image.new("RGB", (cols * width, rows * height), "white")
     for i, cell in enumerate(cells):
-        grid.paste(cell, (i % cols * w + pad, i // cols * h + pad))
+        row, col = divmod(i, cols)
+        grid.paste(cell, (col * width + pad, row * height + pad))
     return grid
 
 
@@ -71,7 +81,7 @@ def to_tensor(
 ) -> torch.Tensor:  # (b, 3, h, w) in [-1, 1]
     "Pictures as the float tensor that networks see."
     images = image if isinstance(image, (list, tuple)) else [image]
-    pixels = np.stack([np.asarray(o.convert("RGB")) for o in images])
+    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -80,9 +90,33 @@ def to_images(
 ) -> list:  # of PIL images
     "Tensors as pictures."
     pixels = (sample.detach().float().cpu() / 2 + 0.5).clamp(0, 1) * 255
-    return [
-        Image.fromarray(o) for o in pixels.round().byte().permute(0, 2, 3, 1).numpy()
-    ]
+    arrays = pixels.round().byte().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(array) for array in arrays]
+
+
+# %% ../nbs/01_core.ipynb #9e94516a
+def show(
+    images,  # (b, 3, h, w) or (b, 1, h, w) in [-1, 1], or a list of PIL images
+    labels=None,  # one text for each picture, drawn below it
+    cols: int = 8,  # pictures in a row
+    size: int = 96,  # side of a picture in the grid, in pixels
+) -> Image.Image:
+    "Pictures side by side in their true colors, from a tensor or a list."
+    if isinstance(images, torch.Tensor):
+        images = to_images(images.expand(-1, 3, -1, -1))
+    return image_grid(images, cols, labels, size)
+
+
+def page(
+    fig,  # a finished matplotlib figure; it is closed
+) -> Image.Image:
+    "A figure as a picture, in its true colors."
+    import matplotlib.pyplot as plt
+
+    fig.canvas.draw()
+    picture = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
+    plt.close(fig)
+    return picture
 
 
 # %% ../nbs/01_core.ipynb #c0d5b7e4
@@ -119,6 +153,14 @@ def default_dtype(
 
 
 # %% ../nbs/01_core.ipynb #d097a572
+def _remove(path):
+    "A file or folder that may be there, gone."
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def replace_on_success(
     path,  # the file or folder to write
@@ -128,18 +170,14 @@ def replace_on_success(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
 
-    def clear():
-        if temporary.exists():
-            (shutil.rmtree if temporary.is_dir() else os.remove)(temporary)
-
-    clear()  # a killed program may have left it
+    _remove(temporary)  # a killed program may have left it
     try:
         yield temporary
         if temporary.is_dir() and path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
-        clear()
+        _remove(temporary)
 
 
 # %% ../nbs/01_core.ipynb #f0759faa
@@ -151,6 +189,7 @@ def verdict(
     try:
         check(answer)
     except Exception as error:
-        print(f"Not yet: {str(error).strip() or type(error).__name__}")
+        reason = str(error).strip() or type(error).__name__
+        print(f"Not yet: {reason}")
     else:
         print("Right.")

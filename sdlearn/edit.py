@@ -7,83 +7,110 @@ __all__ = ["image_to_image", "inpaint", "slerp", "share_attention", "edit_prompt
 
 # %% ../nbs/15_edit.ipynb #862f64ec
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from numbers import Real
 
 import torch
 from PIL import Image
 
 from .core import randn, to_tensor
-from .latents import encode
-from sdlearn.pipeline import (
-    NUM_INFERENCE_STEPS,
-    Generated,
-    Parts,
-    check_prompts,
-    generate_from,
-    make_scheduler,
-    starting_noise,
-)
+from .pipeline import Generated, Parts, generate_from, prepare, starting_noise
 
 
 # %% ../nbs/15_edit.ipynb #35e968b6
-def _last_steps(scheduler, strength, num_inference_steps):
-    "The last `strength` share of the timesteps, counted as diffusers does."
-    if (
-        isinstance(strength, bool)
-        or not isinstance(strength, Real)
-        or not 0 < strength <= 1
-    ):
+def _is_number(value):
+    "A number; True and False, which Python counts as 1 and 0, are none."
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _check_strength(strength, num_inference_steps):
+    "Raise one clear sentence if this share of the steps cannot be run."
+    if not (_is_number(strength) and 0 < strength <= 1):
         raise ValueError(
             f"strength must be a number above 0 and up to 1, not {strength!r}."
         )
-    steps = int(num_inference_steps * strength)
-    if steps < 1:
+    if int(num_inference_steps * strength) < 1:
         raise ValueError(
-            f"strength {strength} of {num_inference_steps} steps leaves no step: raise one of the two."
+            f"strength {strength} of {num_inference_steps} steps leaves no step: "
+            "raise one of the two."
         )
-    skipped = (num_inference_steps - steps) * scheduler.order
+
+
+def _last_steps(plan, strength):
+    "The last `strength` share of the timesteps, counted as diffusers does."
+    scheduler, steps = plan.scheduler, plan.settings.num_inference_steps
+    _check_strength(strength, steps)
+    skipped = (steps - int(steps * strength)) * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(skipped)
     return scheduler.timesteps[skipped:]
 
 
 # %% ../nbs/15_edit.ipynb #db5c0f52
-def _check_image(parts, image, n):
+def _listed(image):
+    "One picture or several, as a list."
+    return list(image) if isinstance(image, list | tuple) else [image]
+
+
+def _check_pictures(images):
+    "Raise one clear sentence if one of them is no PIL picture."
+    for image in images:
+        if not isinstance(image, Image.Image):
+            raise ValueError(
+                "image must be a PIL picture or a list of them, "
+                f"not {type(image).__name__}: open files with PIL.Image.open, "
+                "turn tensors into pictures with to_images."
+            )
+
+
+def _check_sizes(images, factor):
+    "Raise one clear sentence if the VAE cannot encode the pictures together."
+    sizes = {image.size for image in images}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"All pictures must have one size, not {sorted(sizes)}: "
+            "resize or crop them."
+        )
+    for width, height in sizes:
+        if width % factor or height % factor or not (width and height):
+            raise ValueError(
+                f"The sides of a picture must be multiples of {factor}, "
+                f"not {width} and {height}: resize or crop it."
+            )
+
+
+def _check_image(image, n, factor):
     "Raise one clear sentence if `image` cannot be the start of n pictures."
-    images, factor = (
-        image if isinstance(image, list | tuple) else [image],
-        parts.vae_scale_factor,
-    )
-    if wrong := [type(o).__name__ for o in images if not isinstance(o, Image.Image)]:
+    images = _listed(image)
+    _check_pictures(images)
+    one_for_all = isinstance(image, Image.Image)
+    if not one_for_all and len(images) != n:
         raise ValueError(
-            f"image must be a PIL picture or a list of them, not {wrong[0]}: open files with PIL.Image.open, turn tensors into pictures with to_images."
+            f"image has {len(images)} pictures and prompt {n} texts: "
+            "pass one picture for all prompts, or one for each."
         )
-    if images is image and len(image) != n:
-        raise ValueError(
-            f"image has {len(image)} pictures and prompt {n} texts: pass one picture for all prompts, or one for each."
-        )
-    if len(sizes := {o.size for o in images}) > 1:
-        raise ValueError(
-            f"All pictures must have one size, not {sorted(sizes)}: resize or crop them."
-        )
-    if any(side % factor or not side for side in images[0].size):
-        raise ValueError(
-            f"The sides of a picture must be multiples of {factor}, not {images[0].width} and {images[0].height}: resize or crop it."
-        )
+    _check_sizes(images, factor)
 
 
 # %% ../nbs/15_edit.ipynb #17d353f6
-def _picture_and_noise(parts, image, n, generator):
-    "The latents of the pictures and fresh noise, both (n, 4, h/8, w/8)."
-    _check_image(parts, image, n)
-    if parts.unet.config.in_channels != parts.vae.config.latent_channels:
+def _check_channels(parts, picture):
+    "Raise one clear sentence if the UNet takes something else than latents."
+    channels, wanted = picture.shape[1], parts.unet.config.in_channels
+    if channels != wanted:
         raise ValueError(
-            f"This UNet takes {parts.unet.config.in_channels} channels instead of the {parts.vae.config.latent_channels} of the latents, "
-            "as checkpoints made for inpainting do: load one that is not."
+            f"This UNet takes {wanted} channels instead of the {channels} of the "
+            "latents, as checkpoints made for inpainting do: load one that is not."
         )
-    picture = encode(parts.vae, to_tensor(image), generator).expand(n, -1, -1, -1)
-    return picture, randn(picture.shape, generator, parts.device, parts.dtype)
+
+
+def _picture_and_noise(plan, image):
+    "The latents of the pictures and fresh noise, both (b, 4, h/8, w/8)."
+    parts, n = plan.parts, len(plan.prompts)
+    _check_image(image, n, parts.vae_scale_factor)
+    picture = parts.encode(to_tensor(image), plan.generator)
+    picture = picture.repeat(n // len(picture), 1, 1, 1)
+    _check_channels(parts, picture)
+    noise = randn(picture.shape, plan.generator, parts.device, parts.dtype)
+    return picture, noise
 
 
 # %% ../nbs/15_edit.ipynb #3d92a438
@@ -91,95 +118,94 @@ def _picture_and_noise(parts, image, n, generator):
 def image_to_image(
     parts: Parts,  # from `load_parts`
     prompt: str | list[str],  # what to draw; a list draws one picture of each
-    image: Image.Image
-    | list,  # the guide, for all prompts or one for each; sides are multiples of 8 pixels
-    strength: float = 0.8,  # share of the steps to run: near 0 keeps the picture, 1 keeps next to nothing
+    image: Image.Image | list,  # the guide, for all prompts or one for each
+    strength: float = 0.8,  # share of the steps to run; little keeps the picture
     negative_prompt: str | list[str] | None = None,  # what to steer away from
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # steps of the whole loop
-    generator: torch.Generator | None = None,  # from `make_generator(seed)`
-    scheduler=None,  # see `make_scheduler`
-    **options,  # further ones of `generate_from`: guidance_scale, guidance_rescale, eta, trajectory, attention, after_step
+    *,
+    trajectory: bool = False,  # keep every step
+    attention: bool = False,  # keep where each word was looked for
+    after_step=None,  # see `sampling_loop`
+    **options,  # of `prepare`: generator, settings, or single ones of them
 ) -> Generated:
     "A picture changed towards a prompt: SDEdit (Meng et al. 2022, algorithm 1)."
-    prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
-    scheduler = make_scheduler(parts, scheduler, num_inference_steps)
-    timesteps = _last_steps(scheduler, strength, num_inference_steps)
-    picture, noise = _picture_and_noise(parts, image, len(prompts), generator)
-    latents = scheduler.add_noise(picture, noise, timesteps[:1])
+    plan = prepare(parts, prompt, negative_prompt, **options)
+    timesteps = _last_steps(plan, strength)
+    picture, noise = _picture_and_noise(plan, image)
+    latents = plan.scheduler.add_noise(picture, noise, timesteps[:1])
     return generate_from(
-        parts,
+        plan,
         latents,
-        scheduler,
         timesteps,
-        prompts,
-        negative_prompts,
-        generator=generator,
-        **options,
+        trajectory=trajectory,
+        attention=attention,
+        after_step=after_step,
     )
 
 
 # %% ../nbs/15_edit.ipynb #3441b7b0
-def _mask_latents(parts, mask, image):
-    "1 where a latent is painted anew, 0 where it is kept: (1, 1, h/8, w/8)."
+def _check_mask(mask, size):
+    "Raise one clear sentence if the mask does not fit pictures of this size."
     if not isinstance(mask, Image.Image):
         raise ValueError(
-            f"mask must be a PIL picture, white where to paint anew, not {type(mask).__name__}."
+            "mask must be a PIL picture, white where to paint anew, "
+            f"not {type(mask).__name__}."
         )
-    size, factor = (
-        (image[0] if isinstance(image, list | tuple) else image).size,
-        parts.vae_scale_factor,
-    )
     if mask.size != size:
         raise ValueError(
-            f"mask has {mask.width}x{mask.height} pixels and the picture {size[0]}x{size[1]}: give both one size."
+            f"mask has {mask.width}x{mask.height} pixels and the picture "
+            f"{size[0]}x{size[1]}: give both one size."
         )
-    return (to_tensor(mask.convert("L"))[:, :1, ::factor, ::factor] >= 0).to(
-        parts.device, parts.dtype
-    )
+
+
+def _mask_latents(parts, mask, image):
+    "1 where a latent is painted anew, 0 where it is kept: (1, 1, h/8, w/8)."
+    first = _listed(image)[0]
+    _check_mask(mask, first.size)
+    pixels = to_tensor(mask.convert("L"))[:, :1]  # (1, 1, h, w) in [-1, 1]
+    factor = parts.vae_scale_factor
+    corners = pixels[:, :, ::factor, ::factor]  # (1, 1, h/8, w/8)
+    painted = corners >= 0
+    return painted.to(parts.device, parts.dtype)
 
 
 # %% ../nbs/15_edit.ipynb #727ab8a3
 @torch.no_grad()
 def inpaint(
     parts: Parts,  # from `load_parts`
-    prompt: str
-    | list[str],  # what the whole picture shall show; a list draws one picture of each
-    image: Image.Image
-    | list,  # the picture, for all prompts or one for each; sides are multiples of 8 pixels
+    prompt: str | list[str],  # of the whole picture; a list draws one of each
+    image: Image.Image | list,  # the picture, for all prompts or one for each
     mask: Image.Image,  # as large as the picture, white where to paint anew
-    strength: float = 1.0,  # share of the steps to run; 1 forgets what is under the mask
+    strength: float = 1.0,  # share of the steps to run; 1 forgets what is masked
     negative_prompt: str | list[str] | None = None,  # what to steer away from
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # steps of the whole loop
-    generator: torch.Generator | None = None,  # from `make_generator(seed)`
-    scheduler=None,  # see `make_scheduler`
-    **options,  # further ones of `generate_from`: guidance_scale, guidance_rescale, eta, trajectory, attention
+    *,
+    trajectory: bool = False,  # keep every step
+    attention: bool = False,  # keep where each word was looked for
+    **options,  # of `prepare`: generator, settings, or single ones of them
 ) -> Generated:
-    "A part of a picture painted anew, by replacement: Lugmayr et al. 2022, equation 8, without their resampling."
-    prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
-    scheduler = make_scheduler(parts, scheduler, num_inference_steps)
-    timesteps = _last_steps(scheduler, strength, num_inference_steps)
-    picture, noise = _picture_and_noise(parts, image, len(prompts), generator)
-    picture, mask = picture.contiguous(), _mask_latents(parts, mask, image)
+    """A part of a picture painted anew, by replacement: Lugmayr et al. 2022,
+    equation 8, without their resampling."""
+    plan = prepare(parts, prompt, negative_prompt, **options)
+    timesteps = _last_steps(plan, strength)
+    picture, noise = _picture_and_noise(plan, image)
+    mask = _mask_latents(parts, mask, image)
+    scheduler = plan.scheduler
 
-    def keep(latents, t):
-        kept = scheduler.add_noise(picture, noise, t) if len(t) else picture
+    def keep(latents, t_next):
+        kept = picture
+        if t_next is not None:
+            kept = scheduler.add_noise(picture, noise, t_next[None])
         return mask * latents + (1 - mask) * kept
 
-    latents = (
-        noise * scheduler.init_noise_sigma
-        if strength == 1
-        else scheduler.add_noise(picture, noise, timesteps[:1])
-    )
+    latents = noise * scheduler.init_noise_sigma
+    if strength < 1:
+        latents = scheduler.add_noise(picture, noise, timesteps[:1])
     return generate_from(
-        parts,
+        plan,
         latents,
-        scheduler,
         timesteps,
-        prompts,
-        negative_prompts,
-        generator=generator,
+        trajectory=trajectory,
+        attention=attention,
         after_step=keep,
-        **options,
     )
 
 
@@ -189,14 +215,15 @@ def slerp(
     b: torch.Tensor,  # (b, c, h, w) other noises
     share: float,  # from 0, which is a, to 1, which is b
 ) -> torch.Tensor:  # (b, c, h, w)
-    "Spherical interpolation, which keeps the noises' norm: Shoemake 1985, for noises White 2016."
-    cosine = torch.cosine_similarity(a.flatten(1), b.flatten(1))[:, None, None, None]
-    angle = (
-        cosine.clamp(-1, 1).arccos().clamp(min=1e-4)
-    )  # for equal noises a straight line
-    return (
-        torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b
-    ) / torch.sin(angle)
+    """Spherical interpolation, which keeps the noises' norm: Shoemake 1985,
+    for noises White 2016."""
+    cosine = torch.cosine_similarity(a.flatten(1), b.flatten(1))  # (b,)
+    angle = cosine.clamp(-1, 1).arccos()
+    angle = angle.clamp(min=1e-4)  # equal noises: a straight line
+    angle = angle[:, None, None, None]  # (b, 1, 1, 1)
+    share_of_a = torch.sin((1 - share) * angle)
+    share_of_b = torch.sin(share * angle)
+    return (share_of_a * a + share_of_b * b) / torch.sin(angle)
 
 
 # %% ../nbs/15_edit.ipynb #900eb634
@@ -205,38 +232,56 @@ def share_attention(
     unet,  # UNet2DConditionModel of any Stable Diffusion 1.x or 2.x
     self_attention: bool = False,  # also where places look at places
 ):  # nothing to enter; the layers are themselves again afterwards
-    "Inside the `with` block the last row of a batch has the attention probabilities of the row before it: Hertz et al. 2022, section 3.2."
+    """Inside the `with` block the last row of a batch has the attention probabilities
+    of the row before it: Hertz et al. 2022, section 3.2."""
 
     def copy(layer, args, output):
         return torch.cat([output[:-1], output[-2:-1]])
 
-    names = [
-        f"{attn}.to_{o}"
-        for attn in ("attn1", "attn2")[not self_attention :]
-        for o in "qk"
-    ]
-    hooks = [
-        layer.register_forward_hook(copy)
-        for name, layer in unet.named_modules()
-        if name.endswith(tuple(names))
-    ]
-    try:
+    shared = ("attn2.to_q", "attn2.to_k")
+    if self_attention:
+        shared += ("attn1.to_q", "attn1.to_k")
+    with ExitStack() as hooks:
+        for name, layer in unet.named_modules():
+            if name.endswith(shared):
+                hook = layer.register_forward_hook(copy)
+                hooks.callback(hook.remove)
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 # %% ../nbs/15_edit.ipynb #7c2aa821
-def _check_pair(parts, prompt, edited, share):
-    "Raise one clear sentence if the prompts cannot be paired."
-    counts = [len(parts.tokenizer(text).input_ids) - 2 for text in (prompt, edited)]
-    if counts[0] != counts[1]:
+def _token_counts(tokens):
+    "How many tokens each prompt has, the start and the end left out."
+    read = tokens.attention_mask.sum(1) - 2
+    cut = [len(ids) for ids in tokens.overflow]
+    return [r + c for r, c in zip(read.tolist(), cut)]
+
+
+def _check_pair(prompts, share):
+    "Raise one clear sentence if two prompts cannot be paired token by token."
+    one, two = _token_counts(prompts.tokens)
+    if one != two:
+        prompt, edited = prompts.prompts
         raise ValueError(
-            f"{prompt!r} has {counts[0]} tokens and {edited!r} has {counts[1]}: change words for words, so that both have as many."
+            f"{prompt!r} has {one} tokens and {edited!r} has {two}: "
+            "change words for words, so that both have as many."
         )
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= 1:
+    if not (_is_number(share) and 0 <= share <= 1):
         raise ValueError(f"share must be a number from 0 to 1, not {share!r}.")
+
+
+def _after(n, do):
+    "An `after_step` that calls `do` when n steps are done."
+    done = 0
+
+    def after_step(latents, t_next):
+        nonlocal done
+        done += 1
+        if done == n:
+            do()
+        return latents
+
+    return after_step
 
 
 # %% ../nbs/15_edit.ipynb #f1bb12e8
@@ -245,46 +290,29 @@ def edit_prompt(
     parts: Parts,  # from `load_parts`
     prompt: str,  # of the first picture
     edited: str,  # of the second: some words changed, as many tokens
-    share: float = 0.6,  # share of the steps in which the second picture looks where the first does
-    negative_prompt: str
-    | list[str]
-    | None = None,  # what both steer away from, or one for each
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # steps of the loop
-    generator: torch.Generator | None = None,  # from `make_generator(seed)`
-    latents: torch.Tensor
-    | None = None,  # (1, 4, h/8, w/8) noise of standard deviation 1 to start both from
-    scheduler=None,  # see `make_scheduler`; one that draws noise at each step draws other noise for each picture
+    share: float = 0.6,  # share of the steps in which the second looks as the first
+    negative_prompt: str | list[str] | None = None,  # for both, or one for each
+    *,
+    latents: torch.Tensor | None = None,  # (1, 4, h/8, w/8) noise to start both from
     self_attention: bool = False,  # see `share_attention`
-    **options,  # further ones of `generate_from`: guidance_scale, guidance_rescale, eta, trajectory, attention
+    trajectory: bool = False,  # keep every step
+    attention: bool = False,  # keep where each word was looked for
+    **options,  # of `prepare`: generator, settings, or single ones of them
 ) -> Generated:  # two pictures
-    "The pictures of two prompts from the same noise, the second with the first's attention: Hertz et al. 2022, algorithm 1."
-    prompts, negative_prompts = check_prompts(parts, [prompt, edited], negative_prompt)
-    _check_pair(parts, prompt, edited, share)
-    scheduler = make_scheduler(parts, scheduler, num_inference_steps)
-    noise = (
-        starting_noise(parts, 1, generator=generator, latents=latents).repeat(
-            2, 1, 1, 1
-        )
-        * scheduler.init_noise_sigma
-    )
-    last, steps = round(share * len(scheduler.timesteps)), count(1)
+    """The pictures of two prompts from the same noise, the second with the first's
+    attention: Hertz et al. 2022, algorithm 1."""
+    plan = prepare(parts, [prompt, edited], negative_prompt, **options)
+    _check_pair(plan.prompts, share)
+    noise = starting_noise(parts, 1, generator=plan.generator, latents=latents)
+    noise = noise * plan.scheduler.init_noise_sigma
+    last = round(share * len(plan.scheduler.timesteps))
     with ExitStack() as sharing:
         if last:
             sharing.enter_context(share_attention(parts.unet, self_attention))
-
-        def stop(latents, t):
-            if next(steps) == last:
-                sharing.close()
-            return latents
-
         return generate_from(
-            parts,
-            noise,
-            scheduler,
-            None,
-            prompts,
-            negative_prompts,
-            generator=generator,
-            after_step=stop,
-            **options,
+            plan,
+            noise.repeat(2, 1, 1, 1),
+            trajectory=trajectory,
+            attention=attention,
+            after_step=_after(last, sharing.close),
         )

@@ -5,16 +5,12 @@
 # %% auto #0
 __all__ = [
     "TASKS",
-    "scorer_target",
-    "Scorer",
-    "scored_scenes",
-    "scorer_loss",
-    "load_scorer",
-    "Seen",
-    "perceive",
+    "SPLITS",
     "obeys",
+    "judgments",
     "pass_rate",
     "task_scenes",
+    "drawings",
     "evaluate",
     "score_table",
     "frechet_distance",
@@ -25,224 +21,29 @@ __all__ = [
 import math
 import random
 from dataclasses import replace
-from importlib.resources import files
-from typing import NamedTuple
 
 import torch
-from diffusers.models.autoencoders.vae import Encoder
-from safetensors.torch import load_file
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .core import to_tensor
-from .denoiser import Endless
+from .judge import ROLES, perceive
+from .scenes import draw
 from .text import tokenize
-from sdlearn.world import (
-    COLORS,
-    NOUNS,
-    PLACES,
-    caption,
-    draw,
-    extent,
-    instances,
-    layout,
-    parse,
-    sample_scene,
-    split,
-)
-
-# %% ../nbs/11_evaluate.ipynb #ec6e5b37
-ROLES = {
-    "riding": ("on", "under"),
-    "sitting on": ("on", "under"),
-    "eating": ("eater", "eaten"),
-    "above": ("above", "below"),
-    "below": ("below", "above"),
-}
-WORDS = {
-    "noun": tuple(NOUNS),
-    "color": (None, *COLORS),
-    "role": ("beside", "on", "under", "eater", "eaten", "above", "below"),
-    "place": tuple(PLACES),
-}
-SIZES = [len(words) for words in WORDS.values()]
-CELLS = 16  # the judge looks at 16 x 16 cells
-
-
-# %% ../nbs/11_evaluate.ipynb #8f6f7037
-def index(kind, word):
-    return WORDS[kind].index(word)
-
-
-# %% ../nbs/11_evaluate.ipynb #2ab4cb25
-def bump(x, y):
-    "A hill (16, 16) of height one around a point of the picture."
-    at = (torch.arange(CELLS) + 0.5) / CELLS
-    hill = torch.exp(-((at - x) ** 2 + (at[:, None] - y) ** 2) * CELLS**2 / 2)
-    return hill / hill.max()
-
-
-# %% ../nbs/11_evaluate.ipynb #2340282a
-def roles(scene):
-    "The role of each figure."
-    pair = ROLES.get(scene.relation, ("beside", "beside"))
-    return [pair[i] for i, thing in enumerate(scene.things) for _ in range(thing.count)]
-
-
-# %% ../nbs/11_evaluate.ipynb #d49f7420
-def scorer_target(
-    scene,  # a `Scene`
-) -> tuple:  # noun (20, 16, 16) in [0, 1], color and role (16, 16) as indices, -100 where nothing is, place ()
-    "What the judge should say of a scene's picture."
-    noun = torch.zeros(len(NOUNS), CELLS, CELLS)
-    color, role = (torch.full((CELLS, CELLS), -100) for _ in range(2))
-    for f, t, r in zip(layout(scene), instances(scene), roles(scene)):
-        hill = bump(f.x, f.y - extent(f)[1] / 2)
-        noun[index("noun", t.noun)] = noun[index("noun", t.noun)].maximum(hill)
-        color[hill > 0.3], role[hill > 0.3] = index("color", t.color), index("role", r)
-    return noun, color, role, torch.tensor(index("place", scene.place))
-
-
-# %% ../nbs/11_evaluate.ipynb #42043c3d
-class Scorer(torch.nn.Module):
-    "A judge for 64x64 pictures: which nouns are where, each with its color and its role, and which place it is."
-
-    def __init__(
-        self,
-        channels=(32, 96),  # at 32x32 and at 16x16
-    ):
-        super().__init__()
-        blocks = ["DownEncoderBlock2D"] * len(channels)
-        self.encoder = Encoder(
-            12,
-            sum(SIZES),
-            blocks,
-            channels,
-            layers_per_block=1,
-            norm_num_groups=16,
-            double_z=False,
-        )
-        torch.nn.init.constant_(
-            self.encoder.conv_out.bias, -4
-        )  # at first it sees nothing anywhere
-
-    def forward(
-        self,
-        images,  # (b, 3, 64, 64) in [-1, 1]
-    ) -> tuple:  # logits of noun (b, 20, 16, 16), color (b, 11, 16, 16), role (b, 7, 16, 16) and place (b, 9)
-        noun, color, role, place = self.encoder(F.pixel_unshuffle(images, 2)).split(
-            SIZES, dim=1
-        )
-        return noun, color, role, place.mean((2, 3))
-
-
-# %% ../nbs/11_evaluate.ipynb #88057696
-def worn(images, generator):
-    "Pictures a little blurred, shaded and noisy, as a decoder may leave them."
-
-    def uniform():
-        return torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device)
-
-    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    images = images.lerp(blurred, uniform() * (uniform() < 0.6))
-    images = images * (0.95 + 0.1 * uniform()) + 0.1 * uniform() - 0.05
-    return images + 0.12 * uniform() * torch.randn(
-        images.shape, generator=generator
-    ).to(images.device)
-
-
-# %% ../nbs/11_evaluate.ipynb #8e76e9b1
-def scored_scenes(
-    seed: int = 0,  # another seed, other scenes
-) -> Endless:  # of (picture (3, 64, 64), *scorer_target)
-    "An endless data set for the judge, which may see every composition: it does not draw."
-
-    def item(i):
-        scene = sample_scene(random.Random(f"scorer {seed} {i}"), None)
-        return to_tensor(draw(scene))[0], *scorer_target(scene)
-
-    return Endless(item)
-
-
-# %% ../nbs/11_evaluate.ipynb #46a6672b
-def scorer_loss(
-    scorer,  # Scorer
-    batch,  # from `scored_scenes`
-    generator=None,  # of the wear
-) -> torch.Tensor:  # scalar
-    "Cross-entropy of all four answers, on pictures that are a little worn."
-    images, noun, *targets = batch
-    noun_pred, *preds = scorer(worn(images, generator))
-    heat = F.binary_cross_entropy_with_logits(
-        noun_pred.float(), noun, reduction="sum"
-    ) / len(images)
-    return heat + sum(F.cross_entropy(p.float(), t) for p, t in zip(preds, targets))
-
-
-# %% ../nbs/11_evaluate.ipynb #e0da66b7
-def load_scorer(
-    path=None,  # safetensors file; None is the judge that comes with the package
-) -> Scorer:
-    "The trained judge."
-    scorer = Scorer()
-    scorer.load_state_dict(
-        load_file(path or files("sdlearn") / "tiny_sd/scorer/model.safetensors")
-    )
-    return scorer.eval()
-
-
-# %% ../nbs/11_evaluate.ipynb #98ff9daa
-class Seen(NamedTuple):
-    "A figure that the judge found."
-
-    noun: str
-    color: str  # None: the noun's own
-    role: str  # beside, on, under, eater, eaten, above or below
-    x: float  # 0 to 1, rightwards
-    y: float  # 0 to 1, downwards
-
-
-# %% ../nbs/11_evaluate.ipynb #17b966aa
-@torch.no_grad()
-def perceive(
-    scorer,  # Scorer
-    images,  # (b, 3, 64, 64) in [-1, 1]
-) -> list:  # of (place, [Seen, ...])
-    "What the judge finds in each picture."
-    noun, color, role, place = scorer(images)
-    peaks = (noun > 0) & (noun == F.max_pool2d(noun, 5, 1, padding=2))
-
-    def seen(i, n, y, x):
-        return Seen(
-            *(
-                WORDS[k][o]
-                for k, o in (
-                    ("noun", n),
-                    ("color", color[i, :, y, x].argmax()),
-                    ("role", role[i, :, y, x].argmax()),
-                )
-            ),
-            (x + 0.5) / CELLS,
-            (y + 0.5) / CELLS,
-        )
-
-    return [
-        (
-            WORDS["place"][place[i].argmax()],
-            [seen(i, *p) for p in peaks[i].nonzero().tolist()],
-        )
-        for i in range(len(images))
-    ]
+from .world import caption, parse, sample_scene, split_of
 
 
 # %% ../nbs/11_evaluate.ipynb #b1c0da68
-def related(relation, a, b):
+def _related(relation, a, b):
     "Do two figures stand in a relation?"
     if relation == "and":
         return True
-    if (a.role, b.role) != ROLES.get(relation, ("beside", "beside")):
-        return False
-    return {"left of": a.x < b.x, "right of": a.x > b.x}.get(relation, True)
+    if relation == "left of":
+        ordered = a.x < b.x
+    elif relation == "right of":
+        ordered = a.x > b.x
+    else:
+        ordered = True
+    return ordered and (a.role, b.role) == ROLES.get(relation, ("beside", "beside"))
 
 
 # %% ../nbs/11_evaluate.ipynb #e305f2f2
@@ -251,31 +52,56 @@ def obeys(
     prompt: str,  # in the world's words
 ) -> dict:  # noun, count, color, relation, place: is it as the prompt says? What it leaves open is right, and so is the color of what is missing.
     "How a picture answers its prompt; sizes are not judged."
-    asked, (place, figures) = parse(prompt), seen
-    found = [[f for f in figures if f.noun == t.noun] for t in asked.things]
-    return dict(
-        noun=all(found),
-        count=all(len(f) == t.count for f, t in zip(found, asked.things)),
-        color=all(
-            t.color in (None, o.color) for f, t in zip(found, asked.things) for o in f
-        ),
-        relation=not asked.relation
-        or all(found)
-        and related(asked.relation, *(f[0] for f in found)),
-        place=asked.place in (None, place),
-    )
+    place, figures = seen
+    asked = parse(prompt)
+    found = [[f for f in figures if f.noun == thing.noun] for thing in asked.things]
+    pairs = list(zip(asked.things, found))
+    related = True
+    if asked.relation:
+        related = all(found) and _related(asked.relation, found[0][0], found[1][0])
+    return {
+        "noun": all(found),
+        "count": all(len(same) == thing.count for thing, same in pairs),
+        "color": all(_colored(thing, same) for thing, same in pairs),
+        "relation": related,
+        "place": asked.place in (None, place),
+    }
+
+
+def _colored(thing, figures):
+    "Has each figure the color that is asked for, if one is?"
+    return all(thing.color in (None, figure.color) for figure in figures)
 
 
 # %% ../nbs/11_evaluate.ipynb #4819e6e5
-def judgments(scorer, images, prompts):
-    "How each picture answers its own prompt, in the words of `obeys`."
-    return [
-        obeys(seen, p)
-        for seen, p in zip(perceive(scorer, images), prompts, strict=True)
-    ]
+def judgments(
+    scorer,  # Scorer
+    images,  # (b, 3, 64, 64) in [-1, 1]
+    prompts,  # b texts
+) -> list:  # of b answers, each as from `obeys`
+    "How each picture answers its own prompt."
+    for prompt in prompts:
+        _check_known(scorer, prompt)
+    found = perceive(scorer, images)
+    return [obeys(seen, prompt) for seen, prompt in zip(found, prompts, strict=True)]
 
 
-def share_obeyed(answers):
+def _check_known(scorer, prompt):
+    "Refuse a prompt with a word that the judge has no answer for."
+    asked = parse(prompt)
+    said = [("place", asked.place)]
+    for thing in asked.things:
+        said += [("noun", thing.noun), ("color", thing.color)]
+    for kind, word in said:
+        known = scorer.words[kind]
+        if word not in known:
+            raise ValueError(
+                f"This judge does not know {word!r}: the {kind}s that it was trained "
+                f"on are {', '.join(filter(None, known))}."
+            )
+
+
+def _share_obeyed(answers):
     "The share of pictures that are right in every respect."
     return sum(all(a.values()) for a in answers) / len(answers)
 
@@ -287,27 +113,49 @@ def pass_rate(
     prompts,  # b texts
 ) -> float:  # share of pictures that obey their prompt in every respect
     "How often the judge is content."
-    return share_obeyed(judgments(scorer, images, prompts))
+    return _share_obeyed(judgments(scorer, images, prompts))
 
 
 # %% ../nbs/11_evaluate.ipynb #54c21e22
-TASKS = {  # name: which prompts belong to it, by their things and relation
-    "one noun": lambda things, relation: (
-        len(things) == 1 and things[0].count == 1 and not things[0].color
-    ),
-    "two nouns": lambda things, relation: (
-        relation in ("and", "next to") and not any(t.color for t in things)
-    ),
-    "counting": lambda things, relation: things[0].count > 1,
-    "colors": lambda things, relation: (
-        len(things) == 1 and things[0].count == 1 and things[0].color
-    ),
-    "position": lambda things, relation: (
-        relation not in (None, "and", "next to") and not any(t.color for t in things)
-    ),
-    "color binding": lambda things, relation: (
-        len(things) == 2 and all(t.color for t in things)
-    ),
+def _one(things):
+    return len(things) == 1 and things[0].count == 1
+
+
+def _colorless(things):
+    return not any(thing.color for thing in things)
+
+
+def _is_one_noun(things, relation):
+    return _one(things) and _colorless(things)
+
+
+def _is_two_nouns(things, relation):
+    return relation in ("and", "next to") and _colorless(things)
+
+
+def _is_counting(things, relation):
+    return things[0].count > 1
+
+
+def _is_colors(things, relation):
+    return _one(things) and not _colorless(things)
+
+
+def _is_position(things, relation):
+    return relation not in (None, "and", "next to") and _colorless(things)
+
+
+def _is_color_binding(things, relation):
+    return len(things) == 2 and all(thing.color for thing in things)
+
+
+TASKS = {  # name: does a prompt with these things and this relation belong to it?
+    "one noun": _is_one_noun,
+    "two nouns": _is_two_nouns,
+    "counting": _is_counting,
+    "colors": _is_colors,
+    "position": _is_position,
+    "color binding": _is_color_binding,
 }
 
 
@@ -319,50 +167,56 @@ def task_scenes(
     seed: int = 0,  # of scenes and words
 ) -> list:  # of n (prompt, Scene)
     "Prompts for a task, and a scene that each is true of."
-    rng, found = random.Random(f"{task} {part} {seed}"), {}
+    rng = random.Random(f"{task} {part} {seed}")
+    found = {}
     while len(found) < n:
         scene = sample_scene(rng, part)
         prompt = caption(scene, rng)
         asked = parse(prompt)
-        if TASKS[task](asked.things, asked.relation) and split(asked) == part:
+        if TASKS[task](asked.things, asked.relation) and split_of(asked) == part:
             found[prompt] = scene
     return list(found.items())
 
 
 # %% ../nbs/11_evaluate.ipynb #6d057f12
-def judged(scorer, images, prompts):
+def _judged(scorer, images, prompts):
     "Share of obedient pictures, its standard error, and the share that gets each question right."
     answers = judgments(scorer, images, prompts)
-    n, score = len(answers), share_obeyed(answers)
-    return dict(score=score, error=math.sqrt(score * (1 - score) / n), n=n) | {
-        k: sum(a[k] for a in answers) / n for k in answers[0]
-    }
+    n = len(answers)
+    score = _share_obeyed(answers)
+    error = math.sqrt(score * (1 - score) / n)
+    single = {key: sum(a[key] for a in answers) / n for key in answers[0]}
+    return {"score": score, "error": error, "n": n, **single}
 
 
 # %% ../nbs/11_evaluate.ipynb #0c8c3389
-def drawings(scenes, shift=0):
+def drawings(
+    scenes,  # list of `Scene`
+    shift: int = 0,  # added to each scene's seed: other pictures for the same captions
+) -> torch.Tensor:  # (b, 3, 64, 64) in [-1, 1]
     "The true pictures of scenes, or with a shift others that have the same captions."
-    return to_tensor(
-        [draw(replace(scene, seed=scene.seed + shift)) for scene in scenes]
-    )
+    shifted = [replace(scene, seed=scene.seed + shift) for scene in scenes]
+    return to_tensor([draw(scene) for scene in shifted])
 
 
 # %% ../nbs/11_evaluate.ipynb #a29024ea
-def fidelity(clip, tokenizer, images, prompts, scenes):
+def _fidelity(clip, tokenizer, images, prompts, scenes):
     "How far painted pictures are from drawn ones, in the eyes of our CLIP."
-    ours, real, other = (
-        clip_scores(clip, tokenizer, o, list(prompts))
-        for o in (images, drawings(scenes), drawings(scenes, 1))
-    )
-    return dict(
-        frechet_distance=frechet_distance(ours[0], real[0]),
-        frechet_floor=frechet_distance(other[0], real[0]),
-        clip_score=ours[1].mean().item(),
-        clip_score_real=real[1].mean().item(),
-    )
+    features, scores = clip_scores(clip, tokenizer, images, prompts)
+    real, real_scores = clip_scores(clip, tokenizer, drawings(scenes), prompts)
+    other, _ = clip_scores(clip, tokenizer, drawings(scenes, 1), prompts)
+    return {
+        "frechet_distance": frechet_distance(features, real),
+        "frechet_floor": frechet_distance(other, real),
+        "clip_score": scores.mean().item(),
+        "clip_score_real": real_scores.mean().item(),
+    }
 
 
 # %% ../nbs/11_evaluate.ipynb #dbe846d1
+SPLITS = ("train", "held-out")  # which compositions a part of the prompts is made of
+
+
 def evaluate(
     paint,  # function of (prompts, seed) that gives pictures (b, 3, 64, 64) in [-1, 1]
     scorer,  # Scorer
@@ -372,23 +226,32 @@ def evaluate(
     batch_size: int = 50,  # prompts at once
 ) -> dict:  # by part: tasks, mean, frechet_distance with its floor, clip_score of the pictures and of true ones
     "Six tasks in the manner of GenEval (Ghosh et al. 2023), on trained and on held-out compositions, with fixed seeds."
-    result, bar = {}, tqdm(total=2 * len(TASKS) * n, desc="drawing", leave=False)
-    for part in ("train", "held-out"):
-        tasks, painted, asked = {}, [], []
+    bar = tqdm(total=len(SPLITS) * len(TASKS) * n, desc="drawing", leave=False)
+    result = {}
+    for part in SPLITS:
+        tasks, painted, prompts, scenes = {}, [], [], []
         for task in TASKS:
-            prompts, scenes = zip(*task_scenes(task, part, n))
-            images = []
-            for i in range(0, n, batch_size):
-                images.append(paint(list(prompts[i : i + batch_size]), i))
-                bar.update(len(images[-1]))
-            painted, asked = painted + images, asked + list(zip(prompts, scenes))
-            tasks[task] = judged(scorer, torch.cat(images), prompts)
+            asked = task_scenes(task, part, n)
+            task_prompts = [prompt for prompt, _ in asked]
+            images = _painted(paint, task_prompts, batch_size, bar)
+            tasks[task] = _judged(scorer, images, task_prompts)
+            painted.append(images)
+            prompts += task_prompts
+            scenes += [scene for _, scene in asked]
         mean = sum(t["score"] for t in tasks.values()) / len(tasks)
-        result[part] = dict(tasks=tasks, mean=mean) | fidelity(
-            clip, tokenizer, torch.cat(painted), *zip(*asked)
-        )
+        reality = _fidelity(clip, tokenizer, torch.cat(painted), prompts, scenes)
+        result[part] = {"tasks": tasks, "mean": mean, **reality}
     bar.close()
     return result
+
+
+def _painted(paint, prompts, batch_size, bar):
+    "A picture for each prompt, some at a time; each batch has a seed of its own."
+    images = []
+    for i in range(0, len(prompts), batch_size):
+        images.append(paint(prompts[i : i + batch_size], i))
+        bar.update(len(images[-1]))
+    return torch.cat(images)
 
 
 # %% ../nbs/11_evaluate.ipynb #96114d54
@@ -396,33 +259,23 @@ def score_table(
     result,  # from `evaluate`
 ) -> str:  # lines of text
     "The result of an evaluation, to print."
+    lines = [_row("", [f"{part} prompts" for part in result])]
+    for task in TASKS:
+        scores = [measured["tasks"][task] for measured in result.values()]
+        cells = [f"{o['score']:.2f} ± {o['error']:.2f}" for o in scores]
+        lines.append(_row(task, cells))
+    for key in ("mean", *_FIDELITY):
+        cells = [f"{measured[key]:.3f}" for measured in result.values()]
+        lines.append(_row(key.replace("_", " "), cells))
+    return "\n".join(lines)
 
-    def row(name, cells):
-        return f"{name:16}" + "".join(f"{cell:>18}" for cell in cells)
 
-    def scores(task):
-        return [
-            f"{r['tasks'][task]['score']:.2f} ± {r['tasks'][task]['error']:.2f}"
-            for r in result.values()
-        ]
+_FIDELITY = ("frechet_distance", "frechet_floor", "clip_score", "clip_score_real")
 
-    numbers = [
-        row(k.replace("_", " "), [f"{r[k]:.3f}" for r in result.values()])
-        for k in (
-            "mean",
-            "frechet_distance",
-            "frechet_floor",
-            "clip_score",
-            "clip_score_real",
-        )
-    ]
-    return "\n".join(
-        [
-            row("", [f"{part} prompts" for part in result]),
-            *(row(task, scores(task)) for task in TASKS),
-            *numbers,
-        ]
-    )
+
+def _row(name, cells):
+    "A line of the table."
+    return f"{name:16}" + "".join(f"{cell:>18}" for cell in cells)
 
 
 # %% ../nbs/11_evaluate.ipynb #b3868882
@@ -433,13 +286,10 @@ def frechet_distance(
     "The distance between two clouds of points, each taken for a Gaussian (Heusel et al. 2017, equation 6)."
     a, b = a.double(), b.double()
     cov_a, cov_b = a.T.cov(), b.T.cov()
+    means = (a.mean(0) - b.mean(0)).square().sum()
     overlap = torch.linalg.eigvals(cov_a @ cov_b).sqrt().real.sum()
-    return (
-        (a.mean(0) - b.mean(0)).square().sum()
-        + cov_a.trace()
-        + cov_b.trace()
-        - 2 * overlap
-    ).item()
+    spreads = cov_a.trace() + cov_b.trace() - 2 * overlap
+    return (means + spreads).item()
 
 
 # %% ../nbs/11_evaluate.ipynb #cad7363f
@@ -451,5 +301,7 @@ def clip_scores(
     prompts,  # b texts
 ) -> tuple:  # image features (b, d) of length one, and (b,) their cosine with the prompts' features
     "How well our CLIP thinks that each picture fits its prompt (Hessel et al. 2021, equation 1, without its factor and its floor at 0)."
-    out = clip(pixel_values=images, input_ids=tokenize(tokenizer, prompts).input_ids)
-    return out.image_embeds, (out.image_embeds * out.text_embeds).sum(1)
+    input_ids = tokenize(tokenizer, prompts).input_ids
+    out = clip(pixel_values=images, input_ids=input_ids)
+    cosines = (out.image_embeds * out.text_embeds).sum(1)
+    return out.image_embeds, cosines

@@ -11,12 +11,13 @@ import torch
 
 # %% ../nbs/12_guidance.ipynb #7ca4342b
 def guide(
-    noise_pred_uncond: torch.Tensor,  # (b, 4, h/8, w/8) prediction without the text, or with the negative prompt
+    noise_pred_uncond: torch.Tensor,  # (b, 4, h/8, w/8) without the text, or with the negative prompt
     noise_pred_text: torch.Tensor,  # (b, 4, h/8, w/8) prediction with the text
     guidance_scale: float,  # s; 1 adds nothing
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) guided prediction
     "Classifier-free guidance: Ho & Salimans 2022, equation 6, whose weight w is s - 1 (s = 1 + w)."
-    return noise_pred_uncond + guidance_scale * (noise_pred_text - noise_pred_uncond)
+    difference = noise_pred_text - noise_pred_uncond
+    return noise_pred_uncond + guidance_scale * difference
 
 
 # %% ../nbs/12_guidance.ipynb #fb04419b
@@ -25,44 +26,37 @@ def rescale_guidance(
     noise_pred_text: torch.Tensor,  # (b, 4, h/8, w/8) prediction with the text
     guidance_rescale: float,  # 0 changes nothing, 1 restores the standard deviation of noise_pred_text
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) rescaled prediction
-    "Rescaled guidance: Lin et al. 2023 (Common Diffusion Noise Schedules and Sample Steps are Flawed), section 3.4."
-    std_text, std = (
-        x.std(dim=(1, 2, 3), keepdim=True) for x in (noise_pred_text, noise_pred)
-    )
-    return (
-        guidance_rescale * (noise_pred * (std_text / std))
-        + (1 - guidance_rescale) * noise_pred
-    )
+    "Rescaled guidance: Lin et al. 2023 (arXiv 2305.08891), section 3.4."
+    std_text = noise_pred_text.std(dim=(1, 2, 3), keepdim=True)
+    std = noise_pred.std(dim=(1, 2, 3), keepdim=True)
+    rescaled = noise_pred * (std_text / std)
+    return guidance_rescale * rescaled + (1 - guidance_rescale) * noise_pred
 
 
 # %% ../nbs/12_guidance.ipynb #913c2d96
 def guided_denoiser(
     unet,  # UNet2DConditionModel
     prompt_embeds: torch.Tensor,  # (b, n, d) the prompts
-    negative_prompt_embeds: torch.Tensor
-    | None = None,  # (b, n, d) the empty text or what to steer away from; needed for a guidance_scale above 1
+    negative_prompt_embeds: torch.Tensor = None,  # (b, n, d) what to steer away from, or the empty text
     guidance_scale: float = 7.5,  # s = 1 + w; 1 or less: no guidance, half the work
     guidance_rescale: float = 0.0,  # 0 to 1, for models that predict v, see `rescale_guidance`
 ):  # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)
     "The function that a sampling loop asks for the noise (Ho & Salimans 2022, algorithm 2)."
-    if guidance_scale <= 1:
-        return lambda model_input, t: (
-            unet(model_input, t, encoder_hidden_states=prompt_embeds).sample
-        )
-    encoder_hidden_states = torch.cat(
-        [negative_prompt_embeds, prompt_embeds]
-    )  # (2b, n, d)
 
     def denoise(model_input, t):
-        noise_pred = unet(
-            torch.cat([model_input] * 2), t, encoder_hidden_states=encoder_hidden_states
-        ).sample
-        noise_pred_uncond, noise_pred_text = noise_pred.chunk(2)
-        noise_pred = guide(noise_pred_uncond, noise_pred_text, guidance_scale)
-        return (
-            rescale_guidance(noise_pred, noise_pred_text, guidance_rescale)
-            if guidance_rescale > 0
-            else noise_pred
-        )
+        return unet(model_input, t, encoder_hidden_states=prompt_embeds).sample
 
-    return denoise
+    if guidance_scale <= 1:
+        return denoise
+    both_embeds = torch.cat([negative_prompt_embeds, prompt_embeds])  # (2b, n, d)
+
+    def guided_denoise(model_input, t):
+        both_inputs = torch.cat([model_input] * 2)  # (2b, 4, h/8, w/8)
+        both = unet(both_inputs, t, encoder_hidden_states=both_embeds).sample
+        noise_pred_uncond, noise_pred_text = both.chunk(2)
+        noise_pred = guide(noise_pred_uncond, noise_pred_text, guidance_scale)
+        if guidance_rescale > 0:
+            return rescale_guidance(noise_pred, noise_pred_text, guidance_rescale)
+        return noise_pred
+
+    return guided_denoise

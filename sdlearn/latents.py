@@ -5,6 +5,7 @@
 # %% auto #0
 __all__ = [
     "tiny_vae",
+    "vae_scale_factor",
     "pictures",
     "vae_loss",
     "measure_scaling_factor",
@@ -21,14 +22,12 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
-from .core import to_tensor
-from .denoiser import Endless
-from .world import draw, sample_scene
+from .data import Endless
 
 
 # %% ../nbs/08_latents.ipynb #ddbded37
 def tiny_vae(
-    channels=(16, 32, 96, 96),  # of the four resolutions, finest first
+    channels: tuple = (16, 32, 96, 96),  # of the four resolutions, finest first
 ) -> AutoencoderKL:
     "An autoencoder with Stable Diffusion's layout for 64x64 pictures, untrained."
     n = len(channels)
@@ -43,21 +42,37 @@ def tiny_vae(
     )
 
 
+# %% ../nbs/08_latents.ipynb #vsf_export
+def vae_scale_factor(
+    vae,  # any VAE of diffusers
+) -> int:  # 8 for Stable Diffusion and for ours
+    "How many pixels of a picture one latent stands for, along each side."
+    ratio = getattr(vae, "spatial_compression_ratio", None)
+    halvings = len(vae.config.get("block_out_channels", [])) - 1
+    return ratio or 2**halvings
+
+
 # %% ../nbs/08_latents.ipynb #9a0cd963
 def pictures(
-    seed: int = 0,  # another seed, other scenes
-    split="train",  # "train", "held-out" or None for both
-    size: int = 64,  # side in pixels; smaller ones are random crops
-) -> Endless:  # of pictures (3, size, size) in [-1, 1]
-    "An endless data set of drawn scenes."
+    data,  # a data set of (picture (3, h, w) in [-1, 1], caption), such as `WorldData()`
+    size: int
+    | None = None,  # side of a random crop in pixels; None takes all of a picture
+) -> Endless:  # of pictures (3, h, w), or (3, size, size)
+    "The pictures of a data set, without their captions."
 
     def item(i):
-        rng = random.Random(f"{seed} {i}")
-        picture = to_tensor(draw(sample_scene(rng, split)))[0]
-        x, y = rng.randint(0, 64 - size), rng.randint(0, 64 - size)
-        return picture[:, y : y + size, x : x + size]
+        picture = data.picture(i)
+        return _cropped(picture, size, random.Random(f"crop {i}")) if size else picture
 
     return Endless(item)
+
+
+def _cropped(picture, size, rng):
+    "A square of a picture, from anywhere in it."
+    height, width = picture.shape[1:]
+    x = rng.randint(0, width - size)
+    y = rng.randint(0, height - size)
+    return picture[:, y : y + size, x : x + size]
 
 
 # %% ../nbs/08_latents.ipynb #eec6d4ec
@@ -75,45 +90,49 @@ def vae_loss(
 
 
 # %% ../nbs/08_latents.ipynb #94fb13e8
+@torch.no_grad()
 def measure_scaling_factor(
     vae,  # AutoencoderKL
     sample,  # (b, 3, h, w) in [-1, 1]; a few hundred pictures
 ) -> float:  # 1 / standard deviation of the latents
     "The number that gives latents a standard deviation of one (Rombach et al. 2022, appendix G)."
-    with torch.no_grad():
-        return (
-            1
-            / vae.encode(sample)
-            .latent_dist.sample(torch.Generator().manual_seed(0))
-            .std()
-            .item()
-        )
+    latent_dist = vae.encode(sample).latent_dist
+    raw = latent_dist.sample(torch.Generator().manual_seed(0))  # (b, 4, h/8, w/8)
+    return 1 / raw.std().item()
 
 
 # %% ../nbs/08_latents.ipynb #c6e37f01
 @torch.no_grad()
 def encode(
-    vae,  # AutoencoderKL
+    vae,  # any VAE of diffusers with one scaling factor, AutoencoderTiny included
     images,  # (b, 3, h, w) in [-1, 1]
     generator=None,  # source of the latents' noise; None takes their mean
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) latents, scaled
     "Pictures to scaled latents."
-    latent_dist = vae.encode(images.to(vae.device, vae.dtype)).latent_dist
-    return (
-        latent_dist.sample(generator) if generator else latent_dist.mode()
-    ) * vae.config.scaling_factor
+    raw = vae.encode(images.to(vae.device, vae.dtype), return_dict=False)[0]
+    if not torch.is_tensor(raw):  # a distribution; AutoencoderTiny gives the latents
+        raw = raw.sample(generator) if generator else raw.mode()
+    shift, factor = _shift_and_factor(vae)
+    return (raw - shift) * factor
+
+
+def _shift_and_factor(vae):
+    "What is subtracted from raw latents, and what they are multiplied by then."
+    shift = vae.config.get("shift_factor") or 0.0
+    factor = vae.config.get("scaling_factor") or 1.0
+    return shift, factor
 
 
 # %% ../nbs/08_latents.ipynb #9fb4b0d4
 @torch.no_grad()
 def decode(
-    vae,  # AutoencoderKL
+    vae,  # any VAE of diffusers with one scaling factor, AutoencoderTiny included
     latents,  # (b, 4, h/8, w/8), scaled
 ) -> torch.Tensor:  # (b, 3, h, w), about [-1, 1]
     "Scaled latents to pictures."
-    return vae.decode(
-        latents.to(vae.device, vae.dtype) / vae.config.scaling_factor, return_dict=False
-    )[0]
+    shift, factor = _shift_and_factor(vae)
+    raw = latents.to(vae.device, vae.dtype) / factor + shift
+    return vae.decode(raw, return_dict=False)[0]
 
 
 # %% ../nbs/08_latents.ipynb #49b17da2

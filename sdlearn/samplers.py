@@ -10,140 +10,266 @@ __all__ = [
     "dpm_step",
     "pred_original_sample",
     "sampling_loop",
+    "StepScheduler",
 ]
 
 # %% ../nbs/06_samplers.ipynb #7f53dc08
 import inspect
+from types import SimpleNamespace
 import torch
 from tqdm.auto import tqdm
 
-from .schedule import to_noise_and_sample
+from .core import randn
+from .schedule import predict_original_sample, to_noise_and_sample
 
 
 # %% ../nbs/06_samplers.ipynb #5a6d9c6c
 def ddim_step(
-    sample,  # (b, c, h, w) noisy sample, x_t
-    noise_pred,  # (b, c, h, w)
-    a,  # alphas_cumprod at t
-    a_prev,  # alphas_cumprod at the timestep to go to
+    sample: torch.Tensor,  # (b, c, h, w) noisy sample, x_t
+    noise_pred: torch.Tensor,  # (b, c, h, w)
+    a: torch.Tensor,  # alphas_cumprod at t
+    a_prev: torch.Tensor,  # alphas_cumprod at the timestep to go to
+    noise: torch.Tensor = None,  # (b, c, h, w) fresh noise, needed when eta > 0
+    last: tuple = None,  # not used; see `dpm_step`
     eta: float = 0.0,  # 0 is deterministic, 1 is as random as DDPM
-    noise=None,  # (b, c, h, w) fresh noise, needed when eta > 0
 ) -> torch.Tensor:  # (b, c, h, w) prev_sample
     "One DDIM step (Song et al. 2021, equation 12)."
     if eta > 0 and noise is None:
         raise ValueError("eta above 0 puts fresh noise in: pass noise.")
-    pred_original_sample = (sample - (1 - a) ** 0.5 * noise_pred) / a**0.5
+    pred_original_sample = predict_original_sample(sample, noise_pred, a)
     sigma = eta * ((1 - a_prev) / (1 - a) * (1 - a / a_prev)) ** 0.5
-    prev_sample = (
-        a_prev**0.5 * pred_original_sample + (1 - a_prev - sigma**2) ** 0.5 * noise_pred
-    )
-    return prev_sample + sigma * noise if eta > 0 else prev_sample
+    found_noise = (1 - a_prev - sigma**2) ** 0.5 * noise_pred
+    prev_sample = a_prev**0.5 * pred_original_sample + found_noise
+    if eta > 0:
+        prev_sample = prev_sample + sigma * noise
+    return prev_sample
 
 
 # %% ../nbs/06_samplers.ipynb #3d1efdd0
 def ddpm_step(
-    sample,  # (b, c, h, w) noisy sample, x_t
-    noise_pred,  # (b, c, h, w)
-    a,  # alphas_cumprod at t
-    a_prev,  # alphas_cumprod at the timestep to go to
-    noise=None,  # (b, c, h, w) fresh noise; none at the last step
+    sample: torch.Tensor,  # (b, c, h, w) noisy sample, x_t
+    noise_pred: torch.Tensor,  # (b, c, h, w)
+    a: torch.Tensor,  # alphas_cumprod at t
+    a_prev: torch.Tensor,  # alphas_cumprod at the timestep to go to
+    noise: torch.Tensor = None,  # (b, c, h, w) fresh noise; None gives the mean
+    last: tuple = None,  # not used; see `dpm_step`
 ) -> torch.Tensor:  # (b, c, h, w) prev_sample
     "One DDPM step (Ho et al. 2020, equations 6 and 7)."
+    pred_original_sample = predict_original_sample(sample, noise_pred, a)
     alpha = a / a_prev
-    pred_original_sample = (sample - (1 - a) ** 0.5 * noise_pred) / a**0.5
-    mean = (
-        a_prev**0.5 * (1 - alpha) * pred_original_sample
-        + alpha**0.5 * (1 - a_prev) * sample
-    ) / (1 - a)
-    return (
-        mean
-        if noise is None
-        else mean + ((1 - a_prev) / (1 - a) * (1 - alpha)) ** 0.5 * noise
-    )
+    picture_rate = a_prev**0.5 * (1 - alpha) / (1 - a)
+    sample_rate = alpha**0.5 * (1 - a_prev) / (1 - a)
+    mean = picture_rate * pred_original_sample + sample_rate * sample
+    if noise is None:
+        return mean
+    variance = (1 - a_prev) / (1 - a) * (1 - alpha)
+    return mean + variance**0.5 * noise
 
 
 # %% ../nbs/06_samplers.ipynb #a33f752e
 def euler_step(
-    sample,  # (b, c, h, w) sample in sigma space: picture plus sigma times noise
-    noise_pred,  # (b, c, h, w)
-    sigma,  # noise level now
-    sigma_next,  # noise level to go to
-) -> torch.Tensor:  # (b, c, h, w)
-    "One Euler step along the probability-flow ODE, whose slope is the noise (Karras et al. 2022, algorithm 1 without the correction)."
-    return sample + (sigma_next - sigma) * noise_pred
+    sample: torch.Tensor,  # (b, c, h, w) noisy sample, x_t
+    noise_pred: torch.Tensor,  # (b, c, h, w)
+    a: torch.Tensor,  # alphas_cumprod at t
+    a_prev: torch.Tensor,  # alphas_cumprod at the timestep to go to
+    noise: torch.Tensor = None,  # not used: nothing is random here
+    last: tuple = None,  # not used; see `dpm_step`
+) -> torch.Tensor:  # (b, c, h, w) prev_sample
+    "One Euler step along the probability-flow ODE (Karras et al. 2022, algorithm 1, not corrected)."
+    pred_original_sample = predict_original_sample(sample, noise_pred, a)
+    x = sample / a**0.5  # picture plus sigma times noise
+    sigma = ((1 - a) / a) ** 0.5
+    sigma_prev = ((1 - a_prev) / a_prev) ** 0.5
+    slope = (x - pred_original_sample) / sigma  # the noise
+    x_prev = x + (sigma_prev - sigma) * slope
+    return a_prev**0.5 * x_prev
 
 
 # %% ../nbs/06_samplers.ipynb #9141b4b2
+def _half_log_snr(a):
+    return 0.5 * torch.log(a / (1 - a))
+
+
 def dpm_step(
-    sample,  # (b, c, h, w) noisy sample, x_t
-    noise_pred,  # (b, c, h, w)
-    a,  # alphas_cumprod at t
-    a_prev,  # alphas_cumprod at the timestep to go to
-    last=None,  # (pred_original_sample, a) of the step before; None takes a first-order step
-) -> tuple:  # prev_sample (b, c, h, w), and what the next step takes as `last`
+    sample: torch.Tensor,  # (b, c, h, w) noisy sample, x_t
+    noise_pred: torch.Tensor,  # (b, c, h, w)
+    a: torch.Tensor,  # alphas_cumprod at t
+    a_prev: torch.Tensor,  # alphas_cumprod at the timestep to go to
+    noise: torch.Tensor = None,  # not used: nothing is random here
+    last: tuple = None,  # (pred_original_sample, a) of the step before; None: first order
+) -> torch.Tensor:  # (b, c, h, w) prev_sample
     "One step of DPM-Solver++(2M) (Lu et al. 2022, algorithm 2)."
-
-    def half_log_snr(a):
-        return 0.5 * torch.log(a / (1 - a))
-
-    h = half_log_snr(a_prev) - half_log_snr(a)
-    pred_original_sample = direction = (sample - (1 - a) ** 0.5 * noise_pred) / a**0.5
-    if last is not None:
-        r = (half_log_snr(a) - half_log_snr(last[1])) / h
-        direction = pred_original_sample + (pred_original_sample - last[0]) / (2 * r)
-    prev_sample = ((1 - a_prev) / (1 - a)) ** 0.5 * sample - a_prev**0.5 * torch.expm1(
-        -h
-    ) * direction
-    return prev_sample, (pred_original_sample, a)
+    pred_original_sample = predict_original_sample(sample, noise_pred, a)
+    h = _half_log_snr(a_prev) - _half_log_snr(a)
+    target = pred_original_sample
+    if last is not None and a_prev < 1:  # at 1 h is infinite
+        last_sample, last_a = last
+        r = (_half_log_snr(a) - _half_log_snr(last_a)) / h
+        target = target + (pred_original_sample - last_sample) / (2 * r)
+    kept = ((1 - a_prev) / (1 - a)) ** 0.5 * sample
+    return kept - a_prev**0.5 * torch.expm1(-h) * target
 
 
 # %% ../nbs/06_samplers.ipynb #d43a4b29
 def _step_options(scheduler, eta, generator):
     "The optional arguments that this scheduler's `step` takes."
     taken = inspect.signature(scheduler.step).parameters
-    return {k: v for k, v in dict(eta=eta, generator=generator).items() if k in taken}
+    options = {"eta": eta, "generator": generator}
+    return {name: value for name, value in options.items() if name in taken}
 
 
 def pred_original_sample(
-    scheduler,  # a diffusers scheduler
-    model_output,  # (b, c, h, w)
-    model_input,  # (b, c, h, w) what the network saw
+    scheduler,  # a diffusers scheduler or a `StepScheduler`
+    model_output: torch.Tensor,  # (b, c, h, w)
+    model_input: torch.Tensor,  # (b, c, h, w) what the network saw
     t,  # timestep, whole or not
 ) -> torch.Tensor:  # (b, c, h, w)
     "The clean picture that the network's output implies at `t`."
-    return to_noise_and_sample(
+    _, sample = to_noise_and_sample(
         model_output,
         model_input,
         round(float(t)),
         scheduler.alphas_cumprod,
         scheduler.config.prediction_type,
-    )[1]
+    )
+    return sample
 
 
 # %% ../nbs/06_samplers.ipynb #1de1a702
 def sampling_loop(
-    denoise,  # function of (model_input (b, c, h, w), t) that gives the model output (b, c, h, w)
-    scheduler,  # a diffusers scheduler after `set_timesteps`
-    latents,  # (b, c, h, w) noise times `scheduler.init_noise_sigma`
-    timesteps=None,  # the ones to visit; None visits all of the scheduler's
-    generator=None,  # source of the noise that stochastic schedulers add
-    eta: float = 0.0,  # DDIM's randomness, from 0 to 1
+    denoise,  # function of (model_input, t) that gives the model output, both (b, c, h, w)
+    scheduler,  # a diffusers scheduler or a `StepScheduler`, after `set_timesteps`
+    latents: torch.Tensor,  # (b, c, h, w) noise times `scheduler.init_noise_sigma`
+    timesteps: torch.Tensor = None,  # the ones to visit; None visits all of the scheduler's
+    generator: torch.Generator = None,  # source of the noise that stochastic schedulers add
+    eta: float = 0.0,  # randomness from 0 to 1, for a DDIMScheduler
     on_step=None,  # called with (t, model_input, pred_original_sample) at each step
-    after_step=None,  # function of (latents, timestep they are at now (1,), empty after the last) that gives the latents to go on with
+    after_step=None,  # function of (latents, next timestep or None) that gives the latents to go on with
 ) -> torch.Tensor:  # (b, c, h, w) the last, clean latents
     "Noise in, picture out: find the noise, take a part of it away, repeat."
     options = _step_options(scheduler, eta, generator)
-    timesteps = scheduler.timesteps if timesteps is None else timesteps
-    for i, t in enumerate(tqdm(timesteps, leave=False)):
+    if timesteps is None:
+        timesteps = scheduler.timesteps
+    next_timesteps = [*timesteps[1:], None]
+    for t, t_next in zip(tqdm(timesteps, leave=False), next_timesteps):
         model_input = scheduler.scale_model_input(latents, t)
         model_output = denoise(model_input, t)
         latents = scheduler.step(model_output, t, latents, **options).prev_sample
         if on_step:
-            on_step(
-                t,
-                model_input,
-                pred_original_sample(scheduler, model_output, model_input, t),
-            )
+            guess = pred_original_sample(scheduler, model_output, model_input, t)
+            on_step(t, model_input, guess)
         if after_step:
-            latents = after_step(latents, timesteps[i + 1 : i + 2])
+            latents = after_step(latents, t_next)
     return latents
+
+
+# %% ../nbs/06_samplers.ipynb #10fcf5cc
+def _check_step(step):
+    "An error in a sentence unless `step` can be called as ours are."
+    try:
+        inspect.signature(step).bind(None, None, None, None, noise=None, last=None)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "A step must be a function of "
+            f"(sample, noise_pred, a, a_prev, noise=None, last=None), not {step!r}."
+        ) from None
+
+
+def _check_prev_sample(prev_sample, sample):
+    "An error in a sentence unless a step gave back a sample of the shape it got."
+    if not torch.is_tensor(prev_sample):
+        kind = type(prev_sample).__name__
+        raise ValueError(f"A step must return prev_sample, a tensor, not {kind}.")
+    if prev_sample.shape != sample.shape:
+        raise ValueError(
+            "A step must return a sample of the shape that it got, "
+            f"{tuple(sample.shape)}, not {tuple(prev_sample.shape)}."
+        )
+
+
+# %% ../nbs/06_samplers.ipynb #8b950825
+class StepScheduler:
+    "One of our steps behind the face of a diffusers scheduler."
+
+    order = 1  # the network is asked once for each timestep
+    init_noise_sigma = 1.0  # our steps begin with noise as it is drawn
+
+    def __init__(
+        self,
+        step,  # such as `ddim_step`, or a function of yours of the same signature
+        scheduler,  # DDIMScheduler, whose timesteps and noise levels are taken
+    ):
+        _check_step(step)
+        self.step_function = step
+        self.config = scheduler.config
+        self.timesteps = scheduler.timesteps
+        self.alphas_cumprod = scheduler.alphas_cumprod
+        self._scheduler = scheduler
+        self._last = {}  # what a step leaves for the one at the timestep it goes to
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int,  # how many to visit
+        device=None,  # where the timesteps go
+    ):
+        "Chooses the timesteps as diffusers does, and forgets the last guess."
+        self._scheduler.set_timesteps(num_inference_steps, device=device)
+        self.timesteps = self._scheduler.timesteps
+        self._last = {}
+
+    def scale_model_input(
+        self,
+        sample: torch.Tensor,  # (b, c, h, w)
+        t=None,  # timestep
+    ) -> torch.Tensor:  # (b, c, h, w)
+        "The sample itself: the network was trained on samples like this one."
+        return sample
+
+    def add_noise(
+        self,
+        sample: torch.Tensor,  # (b, c, h, w) clean
+        noise: torch.Tensor,  # (b, c, h, w)
+        timesteps: torch.Tensor,  # (b,) or (1,)
+    ) -> torch.Tensor:  # (b, c, h, w)
+        "The forward process, as diffusers has it."
+        return self._scheduler.add_noise(sample, noise, timesteps)
+
+    def step(
+        self,
+        model_output: torch.Tensor,  # (b, c, h, w) of any prediction type
+        t,  # one of `timesteps`
+        sample: torch.Tensor,  # (b, c, h, w) what the network saw
+        generator: torch.Generator = None,  # source of the fresh noise
+    ) -> SimpleNamespace:  # prev_sample and pred_original_sample, both (b, c, h, w)
+        "Noise from the network's output, then our step."
+        t = int(t)
+        t_prev = self._timestep_after(t)
+        a, a_prev = self._level(t), self._level(t_prev)
+        noise_pred, pred_original_sample = to_noise_and_sample(
+            model_output, sample, t, self.alphas_cumprod, self.config.prediction_type
+        )
+        noise = randn(sample.shape, generator, sample.device, sample.dtype)
+        prev_sample = self.step_function(
+            sample, noise_pred, a, a_prev, noise=noise, last=self._last.get(t)
+        )
+        _check_prev_sample(prev_sample, sample)
+        self._last = {t_prev: (pred_original_sample, a)}
+        return SimpleNamespace(
+            prev_sample=prev_sample, pred_original_sample=pred_original_sample
+        )
+
+    def _timestep_after(self, t):
+        "The timestep to go to from `t`; None from the last one."
+        timesteps = self.timesteps.tolist()
+        if t not in timesteps:
+            raise ValueError(
+                f"t = {t} is not among the timesteps: call set_timesteps first."
+            )
+        following = [*timesteps[1:], None]
+        return following[timesteps.index(t)]
+
+    def _level(self, t):
+        "alphas_cumprod at `t`; after the last timestep, the cleanest level there is."
+        if t is None:
+            return self._scheduler.final_alpha_cumprod
+        return self.alphas_cumprod[t]

@@ -11,12 +11,14 @@ __all__ = [
     "add_noise",
     "cosine_betas",
     "snr",
+    "predict_original_sample",
     "velocity",
     "to_noise_and_sample",
 ]
 
 # %% ../nbs/03_schedule.ipynb #596c39d7
 import math
+
 import torch
 
 
@@ -49,14 +51,21 @@ def cumulate(
 
 
 # %% ../nbs/03_schedule.ipynb #3d50791c
+def _at(alphas_cumprod, t, like):
+    "alphas_cumprod[t], in a shape that broadcasts against `like`."
+    t = torch.as_tensor(t, device=like.device)
+    a = alphas_cumprod.to(like.device)[t].to(like.dtype)
+    other_axes = [1] * (like.ndim - 1)
+    return a.reshape(-1, *other_axes)
+
+
 def signal_and_noise_rates(
     alphas_cumprod,  # (num_train_timesteps,)
     t,  # (b,) or scalar timesteps
     like,  # tensor whose device, dtype and number of dimensions the rates take
 ) -> tuple:  # two tensors that broadcast against `like`
     "sqrt(alphas_cumprod[t]) and sqrt(1 - alphas_cumprod[t])."
-    a = alphas_cumprod.to(like.device)[torch.as_tensor(t, device=like.device)]
-    a = a.reshape(-1, *[1] * (like.ndim - 1)).to(like.dtype)
+    a = _at(alphas_cumprod, t, like)
     return a**0.5, (1 - a) ** 0.5
 
 
@@ -78,11 +87,16 @@ def cosine_betas(
     max_beta: float = 0.999,  # cap that keeps the last steps finite
 ) -> torch.Tensor:  # (num_train_timesteps,)
     "The schedule whose alphas_cumprod is a squared cosine (Nichol and Dhariwal 2021, equation 17)."
-    f = [
-        math.cos((t / num_train_timesteps + 0.008) / 1.008 * math.pi / 2) ** 2
-        for t in range(num_train_timesteps + 1)
-    ]
-    return torch.tensor([min(1 - b / a, max_beta) for a, b in zip(f, f[1:])])
+
+    def left_after(steps):
+        share_of_the_way = (steps / num_train_timesteps + 0.008) / 1.008
+        return math.cos(share_of_the_way * math.pi / 2) ** 2
+
+    betas = []
+    for t in range(num_train_timesteps):
+        beta = 1 - left_after(t + 1) / left_after(t)
+        betas.append(min(beta, max_beta))
+    return torch.tensor(betas)
 
 
 # %% ../nbs/03_schedule.ipynb #c0b5ec40
@@ -91,6 +105,16 @@ def snr(
 ) -> torch.Tensor:  # (num_train_timesteps,)
     "Signal-to-noise ratio of each timestep (Kingma et al. 2021)."
     return alphas_cumprod / (1 - alphas_cumprod)
+
+
+# %% ../nbs/03_schedule.ipynb #8590fb7e
+def predict_original_sample(
+    sample,  # (b, c, h, w) noisy, x_t
+    noise_pred,  # (b, c, h, w) the noise in it
+    a,  # alphas_cumprod[t], a tensor that broadcasts against `sample`
+) -> torch.Tensor:  # (b, c, h, w) clean, x_0
+    "The picture that is left without the noise (Ho et al. 2020, equation 15)."
+    return (sample - (1 - a) ** 0.5 * noise_pred) / a**0.5
 
 
 # %% ../nbs/03_schedule.ipynb #878dbf78
@@ -116,14 +140,15 @@ def to_noise_and_sample(
     "Both the noise and the clean picture that a prediction of any type implies."
     signal_rate, noise_rate = signal_and_noise_rates(alphas_cumprod, t, noisy)
     if prediction_type == "epsilon":
-        return model_output, (noisy - noise_rate * model_output) / signal_rate
+        a = _at(alphas_cumprod, t, noisy)
+        return model_output, predict_original_sample(noisy, model_output, a)
     if prediction_type == "sample":
-        return (noisy - signal_rate * model_output) / noise_rate, model_output
+        noise_pred = (noisy - signal_rate * model_output) / noise_rate
+        return noise_pred, model_output
     if prediction_type == "v_prediction":
-        return (
-            signal_rate * model_output + noise_rate * noisy,
-            signal_rate * noisy - noise_rate * model_output,
-        )
+        noise_pred = signal_rate * model_output + noise_rate * noisy
+        return noise_pred, signal_rate * noisy - noise_rate * model_output
     raise ValueError(
-        f"prediction_type must be epsilon, sample or v_prediction, not {prediction_type!r}"
+        "prediction_type must be epsilon, sample or v_prediction, "
+        f"not {prediction_type!r}"
     )

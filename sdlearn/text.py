@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = [
-    "sample_captions",
     "train_tokenizer",
+    "merge_rules",
     "tokenize",
     "words_cut",
     "known_words",
     "unknown_words",
+    "embed_tokens",
     "encode_prompt",
     "tiny_clip",
     "captioned_pictures",
@@ -19,7 +20,6 @@ __all__ = [
 
 # %% ../nbs/07_text.ipynb #383cda83
 import json
-import random
 import re
 
 import torch
@@ -33,19 +33,7 @@ from transformers import (
     CLIPVisionConfig,
 )
 
-from .core import to_tensor
-from .denoiser import Endless
-from .world import caption, draw, sample_scene, vocabulary
-
-
-# %% ../nbs/07_text.ipynb #35498ea2
-def sample_captions(
-    n: int,  # how many
-    seed: int = 0,  # of the scenes and of the wording
-) -> list:  # of str
-    "Captions of training scenes."
-    rng = random.Random(seed)
-    return [caption(sample_scene(rng), rng) for _ in range(n)]
+from .data import Endless
 
 
 # %% ../nbs/07_text.ipynb #0f5c9753
@@ -53,105 +41,123 @@ def train_tokenizer(
     captions,  # list of str
     vocab_size: int = 1024,  # entries at most: 512 bytes, merges, two special tokens
     max_length: int = 32,  # tokens of a prompt, start and end included
-) -> CLIPTokenizer:
+) -> CLIPTokenizer:  # which also keeps the words of the captions, as `known_words`
     "A byte-pair tokenizer in CLIP's format, learned from captions (Sennrich et al. 2016)."
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    bpe.train_from_iterator(
-        captions,
-        trainers.BpeTrainer(
-            vocab_size=vocab_size - 514, end_of_word_suffix="</w>", show_progress=False
-        ),
-    )
-    merges = [tuple(pair) for pair in _merges(bpe)]
-    tokens = (
-        alphabet
-        + [o + "</w>" for o in alphabet]
-        + [a + b for a, b in merges]
-        + ["<|startoftext|>", "<|endoftext|>"]
-    )
+    captions = list(captions)
+    merges = _learned_merges(captions, vocab_size - 514)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    last_letters = [letter + "</w>" for letter in letters]
+    merged = [first + second for first, second in merges]
+    tokens = [*letters, *last_letters, *merged, "<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(
-        {o: i for i, o in enumerate(dict.fromkeys(tokens))},
+        {token: i for i, token in enumerate(dict.fromkeys(tokens))},
         merges,
         model_max_length=max_length,
+        known_words=sorted(set(_words(" ".join(captions)))),
     )
 
 
-def _merges(bpe):
-    "The merge rules of a trained tokenizer, first rule first."
-    return json.loads(bpe.to_str())["model"]["merges"]
+def _learned_merges(captions, n):
+    "At most n pairs of pieces to merge, the first one first."
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=n, end_of_word_suffix="</w>", show_progress=False
+    )
+    bpe.train_from_iterator(captions, trainer)
+    return merge_rules(bpe)
+
+
+def merge_rules(
+    bpe,  # `tokenizers.Tokenizer`, such as the `backend_tokenizer` of a CLIPTokenizer
+) -> list:  # of (piece, piece), first rule first
+    "The pairs of pieces that a byte-pair tokenizer merges."
+    return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+
+
+def _words(text):
+    "The words of a text, in lower case; `<toy>` is one too, as in textual inversion."
+    return re.findall(r"<[\w-]+>|[^\W_]+", text.lower())
 
 
 # %% ../nbs/07_text.ipynb #dc0b189a
 def tokenize(
     tokenizer,  # CLIPTokenizer
-    prompts,  # list of str
+    prompts,  # list of str, or one str
 ) -> (
     BatchEncoding
-):  # its `input_ids` (b, n) are padded and cut to the length of the text tower
-    "Prompts as rows of token ids."
-    return tokenizer(
-        prompts,
+):  # input_ids and attention_mask (b, n); overflow, the b lists of ids that did not fit
+    "Prompts as rows of token ids, cut and padded to the length that the text tower reads."
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    longest = tokenizer.model_max_length
+    rows, overflow = [], []
+    for ids in tokenizer(prompts, verbose=False).input_ids:
+        fits = len(ids) <= longest
+        rows.append(ids if fits else [*ids[: longest - 1], ids[-1]])
+        overflow.append([] if fits else ids[longest - 1 : -1])
+    tokens = tokenizer.pad(
+        {"input_ids": rows},
         padding="max_length",
-        max_length=tokenizer.model_max_length,
-        truncation=True,
+        max_length=longest,
         return_tensors="pt",
+        verbose=False,
     )
+    tokens["overflow"] = overflow
+    return tokens
 
 
 # %% ../nbs/07_text.ipynb #ba2624be
 def words_cut(
     tokenizer,  # CLIPTokenizer
-    prompt: str,  # any length
+    overflow_ids,  # the ids of a prompt that did not fit, from the `overflow` of `tokenize`
 ) -> list:  # of words, empty if all fit
     "The words at the end of a prompt that do not fit into the text tower."
-    ids = tokenizer(prompt).input_ids
-    return (
-        tokenizer.decode(ids[tokenizer.model_max_length - 1 : -1])
-        .replace("</w>", " ")
-        .split()
-        if len(ids) > tokenizer.model_max_length
-        else []
-    )
+    text = tokenizer.decode(overflow_ids)
+    return text.replace("</w>", " ").split()
 
 
 def known_words(
     tokenizer,  # CLIPTokenizer
-) -> list:  # of words; empty for a tokenizer made for all of English
-    "The words that a model of the picture world was trained on."
-    learned = [o.lower() for o in tokenizer.get_added_vocab() if not o.startswith("<|")]
-    return sorted([*vocabulary(), *learned]) if len(tokenizer) < 10_000 else []
+) -> list:  # of words; empty for a tokenizer that keeps no list, such as CLIP's own
+    "The words of the captions that a tokenizer was trained on, and those added later."
+    trained = tokenizer.init_kwargs.get("known_words", [])
+    added = [token.lower() for token in tokenizer.get_added_vocab()]
+    learned = [token for token in added if not token.startswith("<|")]
+    return sorted([*trained, *learned]) if trained else []
 
 
 def unknown_words(
     tokenizer,  # CLIPTokenizer
     prompt: str,  # any text
-) -> list:  # of words
-    "The words of a prompt that a model of the picture world has never seen."
+) -> list:  # of words; empty if the tokenizer keeps no list of those it knows
+    "The words of a prompt that no caption of the training had."
     known = known_words(tokenizer)
-    return [
-        o
-        for o in dict.fromkeys(re.findall(r"<[\w-]+>|[^\W_]+", prompt.lower()))
-        if known and o not in known
-    ]
+    if not known:
+        return []
+    return [word for word in dict.fromkeys(_words(prompt)) if word not in known]
 
 
 # %% ../nbs/07_text.ipynb #b46b1902
 @torch.no_grad()
+def embed_tokens(
+    text_encoder,  # CLIPTextModel
+    tokens,  # from `tokenize`
+) -> torch.Tensor:  # (b, n, d) prompt_embeds
+    "One vector for each token of each prompt, as Stable Diffusion's UNet takes them."
+    tokens = tokens.to(text_encoder.device)
+    masked = getattr(text_encoder.config, "use_attention_mask", False)
+    mask = tokens.attention_mask if masked else None
+    embeds = text_encoder(tokens.input_ids, attention_mask=mask)[0]  # (b, n, d)
+    return embeds.to(text_encoder.dtype)
+
+
 def encode_prompt(
     tokenizer,  # CLIPTokenizer
     text_encoder,  # CLIPTextModel
     prompts,  # list of str
 ) -> torch.Tensor:  # (b, n, d) prompt_embeds
-    "One vector for each token of each prompt, as Stable Diffusion's UNet takes them."
-    inputs = tokenize(tokenizer, prompts).to(text_encoder.device)
-    mask = (
-        inputs.attention_mask
-        if getattr(text_encoder.config, "use_attention_mask", False)
-        else None
-    )
-    return text_encoder(inputs.input_ids, attention_mask=mask)[0].to(text_encoder.dtype)
+    "Prompts to `prompt_embeds`: `tokenize`, then `embed_tokens`."
+    return embed_tokens(text_encoder, tokenize(tokenizer, prompts))
 
 
 # %% ../nbs/07_text.ipynb #311473d8
@@ -163,7 +169,20 @@ def tiny_clip(
     vision_layers: int = 4,  # of the image tower
 ) -> CLIPModel:
     "Both towers of a CLIP for 64x64 pictures, untrained."
-    text = CLIPTextConfig(
+    config = CLIPConfig(
+        text_config=_text_config(tokenizer, width, layers),
+        vision_config=_vision_config(vision_width, vision_layers, width),
+        projection_dim=width,
+    )
+    clip = CLIPModel(config)
+    # PyTorch's fused attention is slow in bfloat16 on the CPU
+    clip.set_attn_implementation("eager")
+    return clip
+
+
+def _text_config(tokenizer, width, layers):
+    "The text tower's sizes."
+    config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=4 * width,
@@ -175,42 +194,33 @@ def tiny_clip(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    vision = CLIPVisionConfig(
-        hidden_size=vision_width,
-        intermediate_size=4 * vision_width,
-        num_hidden_layers=vision_layers,
+    return config.to_dict()
+
+
+def _vision_config(width, layers, projection_dim):
+    "The image tower's sizes."
+    config = CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         image_size=64,
         patch_size=8,
-        projection_dim=width,
+        projection_dim=projection_dim,
     )
-    clip = CLIPModel(
-        CLIPConfig(
-            text_config=text.to_dict(),
-            vision_config=vision.to_dict(),
-            projection_dim=width,
-        )
-    )
-    clip.set_attn_implementation(
-        "eager"
-    )  # PyTorch's fused attention is slow in bfloat16 on the CPU
-    return clip
+    return config.to_dict()
 
 
 # %% ../nbs/07_text.ipynb #696e1ef4
 def captioned_pictures(
     tokenizer,  # CLIPTokenizer
-    seed: int = 0,  # another seed, other scenes
-    split="train",  # "train", "held-out" or None for both
-) -> Endless:  # of (picture (3, 64, 64) in [-1, 1], input_ids (n,))
-    "An endless data set of drawn scenes and their captions."
+    data,  # a data set of (picture (3, h, w) in [-1, 1], caption), such as `WorldData()`
+) -> Endless:  # of (picture, input_ids (n,))
+    "The same data set with its captions as token ids, which is what CLIP trains on."
 
     def item(i):
-        rng = random.Random(f"{seed} {i}")
-        scene = sample_scene(rng, split)
-        return to_tensor(draw(scene))[0], tokenize(
-            tokenizer, caption(scene, rng)
-        ).input_ids[0]
+        picture, caption = data[i]
+        return picture, tokenize(tokenizer, caption).input_ids[0]
 
     return Endless(item)
 
@@ -222,7 +232,8 @@ def contrastive_loss(
     generator=None,  # unused; the training loop passes it to every loss
 ) -> torch.Tensor:  # scalar
     "Each picture must find its caption and each caption its picture (Radford et al. 2021, figure 3)."
-    return clip(pixel_values=batch[0], input_ids=batch[1], return_loss=True).loss
+    pictures, input_ids = batch
+    return clip(pixel_values=pictures, input_ids=input_ids, return_loss=True).loss
 
 
 # %% ../nbs/07_text.ipynb #1e698814
@@ -232,5 +243,8 @@ def matching_accuracy(
     batch,  # (pictures (b, 3, 64, 64), input_ids (b, n))
 ) -> float:  # from 0 to 1
     "The share of pictures that find their own caption among all of the batch; equal captions count as right."
-    best = clip(pixel_values=batch[0], input_ids=batch[1]).logits_per_image.argmax(1)
-    return (batch[1][best] == batch[1]).all(1).float().mean().item()
+    pictures, input_ids = batch
+    table = clip(pixel_values=pictures, input_ids=input_ids).logits_per_image  # (b, b)
+    found = input_ids[table.argmax(1)]  # (b, n)
+    right = (found == input_ids).all(1)
+    return right.float().mean().item()

@@ -4,1208 +4,198 @@
 
 # %% auto #0
 __all__ = [
-    "COLORS",
     "HELD_OUT_PROMPTS",
-    "NOUNS",
-    "PLACES",
-    "RELATIONS",
-    "SIZES",
-    "Scene",
-    "Thing",
+    "phrase",
     "caption",
-    "draw",
-    "masks",
-    "parse",
-    "pictures",
-    "sample_scene",
-    "split",
-    "truth",
     "vocabulary",
+    "parse",
+    "facts",
+    "held_out",
+    "split_of",
+    "sample_scene",
+    "sample_pictures",
 ]
 
 # %% ../nbs/02_world.ipynb #652e38fd
-import hashlib, random
-from dataclasses import dataclass
-from functools import lru_cache
-from math import cos, pi, sin
-from typing import NamedTuple
+import hashlib
+import random
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-# %% ../nbs/02_world.ipynb #0b5bd6de
-COLORS = dict(
-    red=(216, 54, 56),
-    orange=(244, 140, 40),
-    yellow=(251, 210, 62),
-    green=(72, 160, 80),
-    blue=(52, 112, 204),
-    purple=(132, 76, 176),
-    pink=(246, 148, 184),
-    brown=(132, 84, 54),
-    black=(48, 45, 56),
-    white=(250, 248, 242),
-)
-RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE, PINK, BROWN, BLACK, WHITE = COLORS.values()
-INK, SKIN, TAN, GLASS = (50, 42, 60), (240, 190, 152), (240, 204, 160), (206, 232, 244)
-
-
-# %% ../nbs/02_world.ipynb #39b5add6
-def mix(
-    a,  # (r, g, b), 0 to 255
-    b,  # (r, g, b), 0 to 255
-    w,  # share of `b`, 0 to 1
-):
-    "A color between two colors."
-    return tuple(round(u + (v - u) * w) for u, v in zip(a, b))
-
-
-def tinted(
-    shade,  # brightness, near 1
-):
-    "A function that makes a color darker or lighter."
-    return lambda color: tuple(min(255, round(v * shade)) for v in color)
-
-
-# %% ../nbs/02_world.ipynb #f0fc2526
-class Pen:
-    "Collects filled polygons in a unit square: x to the right, y down; figures face right and stand on y = 1."
-
-    def __init__(
-        self,
-        main=WHITE,  # (r, g, b), the thing's own color
-        seated=False,  # draw it sitting, if it can?
-    ):
-        self.main, self.seated, self.shapes = main, seated, []
-        self.dark, self.light = mix(main, INK, 0.3), mix(main, (255, 250, 235), 0.45)
-        self.accent = (
-            mix(main, INK, 0.18)
-            if sum(main) > 640
-            else mix(main, WHITE, 0.25 if sum(main) < 200 else 0.55)
-        )
-
-    def poly(self, points, fill=None):
-        "A polygon through `points`, filled with the main color unless told."
-        self.shapes.append((np.array(points, float), fill or self.main))
-
-    def oval(self, x, y, rx, ry=None, fill=None, turn=0, arc=(0, 1)):
-        "An ellipse tilted by `turn` degrees, or its part between two fractions of a turn, clockwise from the right."
-        a, t = 2 * pi * np.linspace(*arc, 36), turn * pi / 180
-        u, v = rx * np.cos(a), (ry or rx) * np.sin(a)
-        self.poly(
-            np.stack([x + u * cos(t) - v * sin(t), y + u * sin(t) + v * cos(t)], 1),
-            fill,
-        )
-
-    def dots(self, points, r, fill):
-        "Small discs of one color."
-        for x, y in points:
-            self.oval(x, y, r, fill=fill)
-
-    def box(self, x0, y0, x1, y1, fill=None):
-        "An upright rectangle."
-        self.poly([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill)
-
-    def limb(self, points, width, fill=None):
-        "A thick round-ended stroke through `points`."
-        for a, b in zip(points, points[1:]):
-            t = np.arctan2(b[1] - a[1], b[0] - a[0]) + np.linspace(
-                pi / 2, 3 * pi / 2, 12
-            )
-            end = np.stack([np.cos(t), np.sin(t)], 1) * width / 2
-            self.poly(np.concatenate([a + end, b - end]), fill)
-
-    def eye(self, x, y, r=0.05):
-        "A white eye with a pupil that looks a little ahead."
-        self.oval(x, y, r, r * 1.15, WHITE)
-        self.oval(x + r * 0.25, y, r * 0.62, r * 0.75, INK)
-
-
-# %% ../nbs/02_world.ipynb #e6c98b8a
-class Noun(NamedTuple):
-    "How to draw a noun, and what the rest of the world must know of it."
-
-    draw: object  # function of a `Pen`
-    natural: tuple  # color words that go without saying; empty: it takes none
-    tone: tuple  # (r, g, b) when no color is given
-    plural: str
-    seat: tuple  # (x, y) in its unit square, where a rider sits, or None
-    mouth: tuple  # (x, y) in its unit square, where food is held, or None
-
-
-NOUNS = {}
-
-
-# %% ../nbs/02_world.ipynb #62992129
-def noun(
-    natural=(),  # color words that go without saying; empty: it takes none
-    tone=None,  # (r, g, b) when no color is given; None: the first natural color
-    plural=None,  # None: add an s
-    seat=None,  # (x, y) where a rider sits
-    mouth=None,  # (x, y) where food is held
-):
-    "Registers a drawing function under its own name."
-
-    def add(draw):
-        own = tone or (COLORS[natural[0]] if natural else WHITE)
-        NOUNS[draw.__name__] = Noun(
-            draw, natural, own, plural or draw.__name__ + "s", seat, mouth
-        )
-        return draw
-
-    return add
-
-
-# %% ../nbs/02_world.ipynb #f653ef96
-def legs(p, xs, top, width):
-    "Straight legs down to the ground, tucked in when it sits; every second one is in the shade."
-    end = top + 0.1 if p.seated else 1 - width / 2
-    for i, x in enumerate(xs):
-        p.limb([(x, top), (x, end)], width, p.dark if i % 2 else p.main)
-
-
-def sitter(p, limbs, belly):
-    "A plump animal that sits and looks at us: body, belly, arms and legs; its head comes later."
-    p.oval(0.5, 0.71, 0.27, 0.26)
-    p.oval(0.5, 0.74, 0.17, 0.19, belly)
-    for x, s in ((0.28, 1), (0.72, -1)):
-        p.limb([(x, 0.6), (x + s * 0.06, 0.75)], 0.15, limbs)
-        p.oval(x, 0.91, 0.15, 0.09, limbs)
-
-
-# %% ../nbs/02_world.ipynb #d37dc4f2
-def person(p, legwear, top, hand):
-    "Someone who stands or sits: legs, arms, body; the head comes later."
-    for x in (0.41, 0.59):
-        p.limb(
-            [(x, 0.76), (x + 0.2, 0.76), (x + 0.24, 0.93)]
-            if p.seated
-            else [(x, 0.74), (x, 0.94)],
-            0.15,
-            legwear,
-        )
-    for x, s in ((0.34, -1), (0.66, 1)):
-        p.oval(x + s * 0.13, 0.68, 0.065, fill=hand)
-        p.limb([(x, 0.5), (x + s * 0.11, 0.64)], 0.13, mix(top, INK, 0.15))
-    p.oval(0.5, 0.6, 0.2, 0.22, top)
-
-
-# %% ../nbs/02_world.ipynb #b7afda0e
-@noun(mouth=(0.66, 0.5))
-def panda(p):
-    for x in (0.24, 0.76):
-        p.oval(x, 0.11, 0.12, fill=BLACK)
-    sitter(p, BLACK, WHITE)
-    p.oval(0.5, 0.3, 0.34, 0.28)
-    for x, turn in ((0.36, -35), (0.64, 35)):
-        p.oval(x, 0.3, 0.085, 0.115, BLACK, -turn)
-        p.oval(x + 0.01, 0.285, 0.035, fill=WHITE)
-    p.oval(0.5, 0.42, 0.06, 0.04, BLACK)
-
-
-# %% ../nbs/02_world.ipynb #d05a6e47
-@noun(("orange", "black", "white"), seat=(0.36, 0.52), mouth=(0.84, 0.5))
-def cat(p):
-    p.limb([(0.17, 0.68), (0.07, 0.52), (0.08, 0.36), (0.16, 0.26)], 0.1, p.dark)
-    legs(p, (0.34, 0.24, 0.66, 0.56), 0.72, 0.12)
-    p.oval(0.43, 0.67, 0.32, 0.19)
-    for a, b, c in ((0.46, 0.49, 0.66), (0.94, 0.91, 0.74)):
-        p.poly([(a, 0.36), (b, 0.04), (c, 0.2)])
-        p.poly(
-            [
-                (a + (c - a) * 0.25, 0.26),
-                (b + (c - b) * 0.2, 0.12),
-                (a + (c - a) * 0.75, 0.22),
-            ],
-            PINK,
-        )
-    p.oval(0.7, 0.37, 0.25, 0.21)
-    p.oval(0.74, 0.47, 0.12, 0.08, p.light)
-    p.eye(0.61, 0.35)
-    p.eye(0.82, 0.35)
-    p.oval(0.74, 0.43, 0.035, 0.025, mix(PINK, RED, 0.4))
-
-
-# %% ../nbs/02_world.ipynb #6da1b087
-@noun(("brown", "white", "black"), seat=(0.4, 0.43), mouth=(0.95, 0.38))
-def horse(p):
-    p.limb([(0.16, 0.5), (0.07, 0.6), (0.07, 0.76)], 0.11, p.accent)
-    legs(p, (0.35, 0.2, 0.7, 0.56), 0.6, 0.09)
-    p.oval(0.43, 0.55, 0.3, 0.17)
-    p.poly([(0.52, 0.46), (0.66, 0.1), (0.82, 0.26), (0.72, 0.62)])
-    p.poly([(0.7, 0.14), (0.73, 0), (0.8, 0.14)])
-    p.limb([(0.74, 0.19), (0.92, 0.37)], 0.17)
-    p.oval(0.925, 0.375, 0.08, 0.075, p.light, 40)
-    p.limb([(0.71, 0.09), (0.6, 0.22), (0.52, 0.42)], 0.1, p.accent)
-    p.eye(0.77, 0.2, 0.04)
-
-
-# %% ../nbs/02_world.ipynb #73d327c7
-@noun((None,), (152, 160, 182), seat=(0.36, 0.3), mouth=(0.92, 0.66))
-def elephant(p):
-    p.limb([(0.06, 0.46), (0.02, 0.66)], 0.05, p.dark)
-    legs(p, (0.28, 0.17, 0.64, 0.53), 0.7, 0.17)
-    p.oval(0.4, 0.53, 0.36, 0.27)
-    p.oval(0.72, 0.38, 0.22, 0.23)
-    p.limb([(0.84, 0.42), (0.9, 0.58), (0.88, 0.74), (0.96, 0.82)], 0.13)
-    p.poly([(0.74, 0.55), (0.81, 0.53), (0.95, 0.64), (0.86, 0.65)], WHITE)
-    p.oval(0.56, 0.36, 0.18, 0.25, p.dark, -8)
-    p.oval(0.57, 0.36, 0.12, 0.18, mix(p.dark, PINK, 0.35), -8)
-    p.eye(0.81, 0.31, 0.045)
-
-
-# %% ../nbs/02_world.ipynb #aebccfe9
-@noun(tone=(146, 92, 56), mouth=(0.66, 0.48))
-def monkey(p):
-    p.limb([(0.7, 0.88), (0.9, 0.84), (0.97, 0.68), (0.88, 0.56)], 0.075)
-    sitter(p, p.dark, TAN)
-    for x in (0.17, 0.83):
-        p.oval(x, 0.28, 0.13)
-        p.oval(x, 0.28, 0.075, fill=TAN)
-    p.oval(0.5, 0.26, 0.29, 0.25)
-    for x in (0.4, 0.6):
-        p.oval(x, 0.24, 0.13, 0.13, TAN)
-    p.oval(0.5, 0.37, 0.2, 0.12, TAN)
-    for x in (0.41, 0.59):
-        p.oval(x, 0.24, 0.042, 0.052, INK)
-    p.oval(0.5, 0.4, 0.1, 0.045, mix(BROWN, INK, 0.4), arc=(0, 0.5))
-
-
-# %% ../nbs/02_world.ipynb #fd0f038e
-@noun(("orange", "blue"), plural="fish", seat=(0.52, 0.28), mouth=(0.96, 0.58))
-def fish(p):
-    p.poly([(0.3, 0.6), (0.02, 0.36), (0.08, 0.6), (0.02, 0.84)], p.dark)
-    p.poly([(0.36, 0.4), (0.5, 0.22), (0.7, 0.38)], p.dark)
-    p.oval(0.58, 0.6, 0.38, 0.26)
-    p.oval(0.58, 0.7, 0.28, 0.14, p.light)
-    p.poly([(0.46, 0.58), (0.3, 0.72), (0.52, 0.74)], p.dark)
-    p.eye(0.8, 0.53, 0.065)
-    p.oval(0.93, 0.66, 0.05, 0.02, INK, -15)
-
-
-# %% ../nbs/02_world.ipynb #94ab0b91
-@noun(("blue", "red"), seat=(0.36, 0.5), mouth=(0.97, 0.42))
-def bird(p):
-    for x in () if p.seated else (0.46, 0.58):
-        p.limb([(x, 0.84), (x, 0.96), (x + 0.07, 0.97)], 0.04, ORANGE)
-    p.poly([(0.26, 0.56), (0, 0.42), (0.04, 0.62), (0.24, 0.76)], p.dark)
-    p.oval(0.49, 0.63, 0.32, 0.25)
-    p.oval(0.66, 0.36, 0.2)
-    p.oval(0.62, 0.7, 0.19, 0.16, p.light)
-    p.poly([(0.83, 0.3), (1, 0.4), (0.82, 0.46)], ORANGE)
-    p.oval(0.36, 0.6, 0.22, 0.13, p.dark, -20)
-    p.eye(0.72, 0.33, 0.052)
-
-
-# %% ../nbs/02_world.ipynb #9d9fd842
-@noun(tone=(238, 240, 246), mouth=(0.7, 0.42))
-def astronaut(p):
-    p.box(0.25, 0.44, 0.75, 0.72, (150, 158, 178))
-    person(p, (206, 212, 226), p.main, ORANGE)
-    p.box(0.42, 0.58, 0.58, 0.68, BLUE)
-    p.box(0.44, 0.6, 0.49, 0.65, RED)
-    p.oval(0.5, 0.25, 0.27, 0.25)
-    p.oval(0.53, 0.26, 0.2, 0.165, (44, 62, 112))
-    p.oval(0.61, 0.2, 0.07, 0.04, GLASS, 25)
-
-
-# %% ../nbs/02_world.ipynb #b8de469d
-@noun(tone=(60, 140, 140), plural="men", mouth=(0.68, 0.4))
-def man(p):
-    hair = (92, 58, 44)
-    person(p, (66, 72, 110), p.main, SKIN)
-    p.oval(0.48, 0.21, 0.24, 0.21, hair)
-    p.oval(0.52, 0.25, 0.21, 0.2, SKIN)
-    p.oval(0.5, 0.13, 0.23, 0.12, hair, -8, arc=(0.48, 1.02))
-    for x in (0.47, 0.64):
-        p.oval(x, 0.235, 0.03, 0.04, INK)
-    p.limb([(0.44, 0.355), (0.55, 0.33), (0.66, 0.355)], 0.06, hair)
-
-
-# %% ../nbs/02_world.ipynb #b036b460
-@noun(tone=(244, 224, 184), seat=(0.5, 0.08))
-def temple(p):
-    p.box(0.14, 0.36, 0.86, 0.84, mix(p.main, BROWN, 0.55))
-    for x in (0.2, 0.4, 0.6, 0.8):
-        p.box(x - 0.06, 0.34, x + 0.06, 0.86)
-    p.box(0.06, 0.84, 0.94, 0.92)
-    p.box(0, 0.91, 1, 1, p.dark)
-    p.box(0.04, 0.29, 0.96, 0.37, p.dark)
-    p.poly([(0.02, 0.3), (0.5, 0.02), (0.98, 0.3)])
-    p.poly([(0.22, 0.26), (0.5, 0.1), (0.78, 0.26)], mix(p.main, ORANGE, 0.5))
-
-
-# %% ../nbs/02_world.ipynb #0946f9e0
-@noun(("red", "white", "yellow"), seat=(0.5, 0.08))
-def house(p):
-    p.box(0.7, 0.1, 0.82, 0.4, p.dark)
-    p.box(0.1, 0.44, 0.9, 1)
-    p.poly(
-        [(0, 0.48), (0.5, 0.03), (1, 0.48)],
-        mix(p.main, INK, 0.5) if sum(p.main) > 250 else (120, 116, 136),
-    )
-    p.box(0.4, 0.64, 0.6, 1, mix(BROWN, INK, 0.3))
-    for x in (0.17, 0.66):
-        p.box(x, 0.58, x + 0.17, 0.76, (255, 240, 170))
-
-
-@noun(tone=(70, 150, 82), seat=(0.5, 0.06))
-def tree(p):
-    p.poly([(0.41, 0.5), (0.59, 0.5), (0.62, 1), (0.38, 1)], BROWN)
-    for x, y, r in (
-        (0.26, 0.48, 0.22),
-        (0.74, 0.48, 0.22),
-        (0.5, 0.27, 0.26),
-        (0.5, 0.5, 0.24),
-    ):
-        p.oval(x, y, r)
-    for x, y, r in ((0.42, 0.2, 0.11), (0.24, 0.42, 0.08), (0.68, 0.42, 0.09)):
-        p.oval(x, y, r, fill=p.light)
-
-
-# %% ../nbs/02_world.ipynb #afd9b822
-@noun(("red", "blue"), seat=(0.48, 0.22))
-def car(p):
-    p.oval(0.48, 0.52, 0.3, 0.33, arc=(0.5, 1))
-    p.oval(0.48, 0.5, 0.23, 0.24, GLASS, arc=(0.5, 1))
-    p.box(0.45, 0.22, 0.51, 0.52)
-    p.limb([(0.12, 0.62), (0.88, 0.62)], 0.24)
-    p.box(0.02, 0.66, 0.98, 0.74, p.dark)
-    p.oval(0.95, 0.6, 0.045, fill=YELLOW)
-    for x in (0.24, 0.76):
-        p.oval(x, 0.76, 0.13, fill=INK)
-        p.oval(x, 0.76, 0.06, fill=(214, 216, 226))
-
-
-# %% ../nbs/02_world.ipynb #6814c8c2
-@noun(("red", "blue", "white"), seat=(0.28, 0.68))
-def boat(p):
-    p.box(0.47, 0.04, 0.53, 0.74, mix(BROWN, INK, 0.2))
-    p.poly([(0.56, 0.06), (0.56, 0.58), (0.94, 0.58)], (252, 246, 228))
-    p.poly([(0.44, 0.14), (0.44, 0.58), (0.12, 0.58)], p.light)
-    p.poly([(0.02, 0.64), (0.98, 0.64), (0.82, 1), (0.18, 1)])
-    p.poly([(0.02, 0.64), (0.98, 0.64), (0.95, 0.71), (0.05, 0.71)], p.accent)
-
-
-@noun(tone=(246, 192, 84), seat=(0.5, 0.22))
-def taco(p):
-    for i, f in enumerate(
-        (GREEN, RED, (128, 196, 84), GREEN, YELLOW, RED, (128, 196, 84), GREEN)
-    ):
-        a = pi * (1.06 + 0.88 * i / 7)
-        p.oval(0.5 + 0.4 * cos(a), 0.84 + 0.5 * sin(a), 0.12, fill=f)
-    p.oval(0.5, 0.88, 0.46, 0.5, arc=(0.5, 1))
-    p.oval(0.5, 0.88, 0.46, 0.07, p.dark, arc=(0, 0.5))
-    for x, y in ((0.3, 0.7), (0.46, 0.54), (0.62, 0.72), (0.74, 0.62)):
-        p.oval(x, y, 0.035, fill=p.dark)
-
-
-# %% ../nbs/02_world.ipynb #11bff340
-@noun(("red", "green"), seat=(0.5, 0.2))
-def apple(p):
-    for x in (0.33, 0.67):
-        p.oval(x, 0.56, 0.3, 0.36)
-    p.oval(0.5, 0.68, 0.34, 0.3)
-    p.limb([(0.5, 0.34), (0.52, 0.08)], 0.07, BROWN)
-    p.oval(
-        0.68, 0.13, 0.16, 0.075, GREEN if p.main != GREEN else mix(GREEN, INK, 0.3), -22
-    )
-    p.oval(0.26, 0.46, 0.07, 0.13, p.light, 25)
-
-
-@noun(("red", "blue", "yellow"), seat=(0.5, 0.08))
-def ball(p):
-    p.oval(0.5, 0.52, 0.47)
-    for a in (0.18, 0.51, 0.85):
-        rim = [
-            (0.5 + 0.47 * cos(t), 0.52 + 0.47 * sin(t))
-            for t in 2 * pi * np.linspace(a, a + 0.16, 9)
-        ]
-        p.poly([(0.5, 0.46), *rim], p.accent)
-    p.oval(0.5, 0.46, 0.1, fill=p.dark)
-
-
-# %% ../nbs/02_world.ipynb #d16af492
-@noun(("yellow",), seat=(0.5, 0.1))
-def star(p):
-    a = [(pi * (i / 5 - 0.5), 0.52 if i % 2 == 0 else 0.25) for i in range(10)]
-    p.poly([(0.5 + r * cos(t), 0.54 + r * sin(t)) for t, r in a])
-    for x in (0.42, 0.58):
-        p.oval(x, 0.5, 0.035, 0.055, INK if sum(p.main) > 250 else WHITE)
-    p.oval(0.5, 0.6, 0.08, 0.06, INK if sum(p.main) > 250 else WHITE, arc=(0, 0.5))
-
-
-@noun(("red", "purple", "blue"), seat=(0.5, 0.12))
-def umbrella(p):
-    p.limb(
-        [(0.5, 0.3), (0.5, 0.9), (0.56, 0.96), (0.66, 0.95), (0.69, 0.86)],
-        0.06,
-        mix(BROWN, INK, 0.2),
-    )
-    p.limb([(0.5, 0.02), (0.5, 0.1)], 0.05, mix(BROWN, INK, 0.2))
-    p.oval(0.5, 0.52, 0.49, 0.46, arc=(0.5, 1))
-    p.oval(0.5, 0.52, 0.2, 0.45, p.accent, arc=(0.5, 1))
-    for x in (0.14, 0.86):
-        p.oval(x, 0.53, 0.16, 0.06, p.dark, arc=(0.5, 1))
-    p.oval(0.5, 0.53, 0.2, 0.06, p.dark, arc=(0.5, 1))
-
-
-# %% ../nbs/02_world.ipynb #e5a7e441
-@noun(("red", "blue", "pink"), seat=(0.5, 0.06))
-def balloon(p):
-    p.limb(
-        [(0.5, 0.68), (0.46, 0.78), (0.54, 0.88), (0.5, 0.99)],
-        0.035,
-        mix(INK, WHITE, 0.3),
-    )
-    p.oval(0.5, 0.34, 0.29, 0.33)
-    p.poly([(0.43, 0.72), (0.5, 0.64), (0.57, 0.72)], p.dark)
-    p.oval(0.4, 0.22, 0.06, 0.1, p.light, 25)
-
-
-# %% ../nbs/02_world.ipynb #f9fcc468
-class Place(NamedTuple):
-    "A backdrop: a sky that fades downwards, and shapes in front of it."
-
-    draw: object  # function of a `Pen` whose unit square is the picture
-    skies: tuple  # ((top, bottom), ...): one is chosen
-    ground: float  # where things stand, 0 (top) to 1; None: they float
-    water: tuple  # (y, color) of a translucent band in front of the figures, or None
-    rim: tuple  # (r, g, b) that outlines are mixed with
-
-
-PLACES = {}
-
-
-# %% ../nbs/02_world.ipynb #8bed7980
-def place(
-    name,  # its words in a caption
-    *skies,  # (top, bottom) colors
-    ground=0.88,  # where things stand, 0 (top) to 1; None: they float
-    water=None,  # (y, color)
-    rim=INK,  # (r, g, b) that outlines are mixed with
-):
-    "Registers a backdrop under the words of a caption."
-
-    def add(draw):
-        PLACES[name] = Place(draw, skies, ground, water, rim)
-        return draw
-
-    return add
-
-
-# %% ../nbs/02_world.ipynb #612fe610
-def hill(p, x, y, rx, ry, fill):
-    "The upper half of a wide ellipse, filled down to the lower edge."
-    p.oval(x, y + ry, rx, ry, fill)
-    p.box(x - rx, y + ry, x + rx, 1.3, fill)
-
-
-def cloud(p, x, y, r, fill=WHITE):
-    "Three puffs on a flat base."
-    for dx, dr in ((-0.9, 0.6), (0, 1), (0.9, 0.65)):
-        p.oval(x + dx * r, y, r * dr, r * dr, fill, arc=(0.5, 1))
-
-
-# %% ../nbs/02_world.ipynb #5487eff5
-@place(
-    None,
-    ((252, 232, 214), (246, 214, 200)),
-    ((226, 240, 232), (204, 226, 220)),
-    ((232, 228, 246), (214, 208, 236)),
-    ((252, 244, 212), (244, 228, 184)),
-)
-def plain(p):
-    pass
-
-
-@place("at the beach", ((130, 206, 240), (206, 236, 244)))
-def beach(p):
-    p.box(-0.3, 0.46, 1.3, 1.3, (38, 150, 190))
-    p.box(-0.3, 0.58, 1.3, 0.7, (84, 190, 208))
-    p.oval(0.5, 0.99, 1.1, 0.34, WHITE)
-    p.oval(0.5, 1.02, 1.1, 0.34, (248, 222, 162))
-    p.oval(0.86, 0.14, 0.11, fill=(255, 226, 110))
-
-
-@place("in the river", ((190, 226, 240), (226, 242, 236)), water=(0.76, (52, 136, 200)))
-def river(p):
-    for x, r in ((0.1, 0.3), (0.55, 0.34), (0.95, 0.28)):
-        hill(p, x, 0.22, r, 0.2, (96, 172, 100))
-    p.box(-0.3, 0.36, 1.3, 0.46, (124, 190, 104))
-    p.box(-0.3, 0.45, 1.3, 1.3, (66, 152, 210))
-    for x, y in ((0.1, 0.53), (0.62, 0.56), (0.9, 0.66), (0.3, 0.67)):
-        p.limb([(x - 0.1, y), (x + 0.1, y)], 0.025, (150, 208, 236))
-
-
-# %% ../nbs/02_world.ipynb #9775ef3f
-@place("in the snow", ((170, 200, 226), (214, 228, 240)))
-def snow(p):
-    for x in (0.1, 0.88):
-        for y in (0.3, 0.42, 0.54):
-            p.poly(
-                [(x, y - 0.14), (x - 0.14, y + 0.1), (x + 0.14, y + 0.1)],
-                (92, 140, 140),
-            )
-        for y in (0.3, 0.42):
-            p.poly([(x, y - 0.14), (x - 0.07, y - 0.02), (x + 0.07, y - 0.02)], WHITE)
-    p.oval(0.3, 1.1, 0.9, 0.5, (232, 240, 248))
-    p.oval(0.9, 1.16, 0.8, 0.46, (244, 248, 252))
-    flakes = (
-        (0.3, 0.12),
-        (0.55, 0.26),
-        (0.75, 0.08),
-        (0.42, 0.4),
-        (0.68, 0.44),
-        (0.24, 0.46),
-        (0.04, 0.06),
-        (0.96, 0.2),
-    )
-    p.dots(flakes, 0.02, WHITE)
-
-
-@place("at night", ((24, 28, 72), (62, 66, 130)), rim=(206, 214, 255))
-def night(p):
-    p.oval(0.82, 0.17, 0.11, fill=(255, 240, 190))
-    p.oval(0.775, 0.145, 0.1, fill=(28, 32, 78))
-    p.dots(
-        [
-            (0.12, 0.12),
-            (0.34, 0.24),
-            (0.52, 0.08),
-            (0.08, 0.42),
-            (0.64, 0.3),
-            (0.93, 0.42),
-        ],
-        0.016,
-        (250, 240, 200),
-    )
-    hill(p, 0.15, 0.68, 0.8, 0.1, (38, 50, 92))
-    hill(p, 0.8, 0.74, 0.9, 0.08, (46, 60, 100))
-
-
-# %% ../nbs/02_world.ipynb #93c98397
-@place("at sunset", ((122, 74, 150), (255, 160, 92)))
-def sunset(p):
-    p.oval(0.5, 0.66, 0.3, fill=(255, 196, 96))
-    p.oval(0.5, 0.66, 0.22, fill=(255, 232, 140))
-    hill(p, 0.1, 0.6, 0.5, 0.1, (176, 92, 124))
-    hill(p, 0.95, 0.6, 0.5, 0.1, (176, 92, 124))
-    p.box(-0.3, 0.7, 1.3, 1.3, (128, 70, 112))
-
-
-@place("on the grass", ((148, 212, 244), (222, 242, 248)))
-def grass(p):
-    cloud(p, 0.2, 0.2, 0.09)
-    cloud(p, 0.82, 0.28, 0.08)
-    hill(p, 0.1, 0.5, 0.7, 0.2, (140, 202, 110))
-    hill(p, 0.9, 0.58, 0.8, 0.2, (118, 188, 92))
-    p.dots(
-        [(0.06, 0.82), (0.92, 0.8), (0.14, 0.95), (0.84, 0.95)], 0.025, (255, 236, 120)
-    )
-
-
-# %% ../nbs/02_world.ipynb #a08f601f
-@place("in the desert", ((250, 204, 130), (254, 234, 186)))
-def desert(p):
-    p.oval(0.18, 0.18, 0.12, fill=(255, 246, 214))
-    hill(p, 0.9, 0.5, 0.6, 0.22, (232, 160, 92))
-    hill(p, 0.2, 0.58, 0.7, 0.2, (240, 176, 104))
-    hill(p, 0.6, 0.72, 1.1, 0.14, (246, 194, 122))
-    p.limb([(0.9, 0.34), (0.9, 0.72)], 0.09, (84, 146, 96))
-    p.limb([(0.9, 0.58), (0.8, 0.56), (0.8, 0.46)], 0.06, (84, 146, 96))
-    p.limb([(0.9, 0.54), (0.99, 0.52), (0.99, 0.42)], 0.06, (84, 146, 96))
-
-
-@place("in the sky", ((80, 160, 232), (178, 220, 248)), ground=None)
-def sky(p):
-    for spot in (
-        (0.14, 0.24, 0.11),
-        (0.86, 0.14, 0.09),
-        (0.8, 0.86, 0.13),
-        (0.16, 0.96, 0.12),
-    ):
-        cloud(p, *spot, (244, 250, 255))
-
-
-# %% ../nbs/02_world.ipynb #77d40c0f
-@dataclass(frozen=True)
-class Thing:
-    "What a noun phrase says."
-
-    noun: str  # a key of `NOUNS`
-    color: str = None  # a key of `COLORS`; None: the noun's own tone
-    size: str = None  # "small", "big" or None
-    count: int = 1  # 1 to 3
-
-
-@dataclass(frozen=True)
-class Scene:
-    "All that a picture shows."
-
-    things: tuple  # one or two of `Thing`
-    relation: str = None  # a key of `RELATIONS` if there are two
-    place: str = None  # a key of `PLACES`
-    seed: int = 0  # of position, scale, flip and shade
-
-
-# %% ../nbs/02_world.ipynb #30913713
-class Figure(NamedTuple):
-    "One drawn instance of a thing; lengths are in picture heights, y down."
-
-    thing: Thing
-    x: float  # middle of its box
-    y: float  # lower edge of its box
-    scale: float  # side of its unit square
-    flip: bool  # faces left?
-    stretch: float  # width over height, near 1
-    tilt: float  # radians
-    shade: float  # brightness, near 1
-    seated: bool  # drawn sitting?
-
-
-# %% ../nbs/02_world.ipynb #fb866011
-class Art(NamedTuple):
-    "The polygons of one drawing in their unit square."
-
-    points: np.ndarray  # (n, 2) corners of all polygons
-    parts: tuple  # ((start, stop, fill), ...), one for each polygon, back to front
-    box: tuple  # (x0, y0, x1, y1) around all
-    main: tuple  # (r, g, b)
-
-
-def art(draw, *pen):
-    "Runs a drawing function with a fresh pen."
-    p = Pen(*pen)
-    draw(p)
-    points = np.concatenate([np.zeros((0, 2)), *(s for s, _ in p.shapes)])
-    stops = np.cumsum([len(s) for s, _ in p.shapes], dtype=int).tolist()
-    parts = tuple(
-        (stop - len(s), stop, fill) for stop, (s, fill) in zip(stops, p.shapes)
-    )
-    return Art(
-        points,
-        parts,
-        (*points.min(0, initial=np.inf), *points.max(0, initial=-np.inf)),
-        p.main,
-    )
-
-
-# %% ../nbs/02_world.ipynb #87d52de0
-@lru_cache(None)
-def figure_art(name, color, seated):
-    "The drawing of a noun in a color."
-    return art(NOUNS[name].draw, COLORS.get(color, NOUNS[name].tone), seated)
-
-
-@lru_cache(None)
-def place_art(name):
-    "The drawing of a place, without its sky."
-    return art(PLACES[name].draw)
-
-
-# %% ../nbs/02_world.ipynb #aa518b5b
-def art_of(f):
-    "The drawing of a figure."
-    return figure_art(f.thing.noun, f.thing.color, f.seated)
-
-
-def extent(f):
-    "Width and height of a figure, in picture heights."
-    x0, y0, x1, y1 = art_of(f).box
-    return (x1 - x0) * f.scale * f.stretch, (y1 - y0) * f.scale
-
-
-def spot(f, point):
-    "Where a point of a figure's unit square lies in the picture."
-    x0, _, x1, y1 = art_of(f).box
-    dx = (point[0] - (x0 + x1) / 2) * f.scale * f.stretch
-    return f.x + (-dx if f.flip else dx), f.y - (y1 - point[1]) * f.scale
-
-
-# %% ../nbs/02_world.ipynb #93f82c25
-SIZES = dict(small=0.7, big=1.28)
-
-
-def figure(rng, thing, x, y, w, h, flip=None, seated=False):
-    "A figure that fits a box of `w` by `h` and stands with its lower middle on (x, y), with jitter."
-    k, flip = rng.uniform(0.94, 1.06), rng.random() < 0.5 if flip is None else flip
-    f = Figure(
-        thing,
-        x,
-        y,
-        1,
-        flip,
-        rng.uniform(0.95, 1.05),
-        rng.uniform(-0.05, 0.05),
-        rng.uniform(0.93, 1.06),
-        seated,
-    )
-    width, height = extent(f)
-    return f._replace(scale=min(min(w * k, 0.9) / width, h * k / height))
-
-
-# %% ../nbs/02_world.ipynb #b28a9404
-def stand(rng, p, f):
-    "The figure on the ground of place `p`, partly under its water, or anywhere about the middle of its sky."
-    _, h = extent(f)
-    if p.water:
-        return f._replace(y=min(0.97, p.water[0] + 0.3 * h + rng.uniform(0, 0.03)))
-    if p.ground:
-        return f._replace(y=p.ground + rng.uniform(-0.03, 0.03))
-    return f._replace(y=0.5 + h / 2 + rng.uniform(-1, 1) * min(0.14, 0.46 - h / 2))
-
-
-def low(rng, p, f):
-    "The lower one of two, which needs a floor even in the sky."
-    return stand(rng, p if p.ground else PLACES[None], f)
-
-
-# %% ../nbs/02_world.ipynb #70445711
-def spread(rng, figs):
-    "Moves figures apart from left to right, evenly but for jitter."
-    n, widths, left = len(figs), [extent(f)[0] for f in figs], 0.03
-    spare = 0.94 - sum(widths)
-    for f, w in zip(figs, widths):
-        yield f._replace(
-            x=left + w / 2 + (rng.uniform(0.1, 0.9) * spare / n if spare > 0 else 0)
-        )
-        left += w + (spare / n if spare > 0 else spare / (n - 1))
-
-
-def row(rng, p, things):
-    "Things side by side; of three, the middle one steps forward."
-    n = len(things)
-    w, h = ((0.74, 0.58), (0.44, 0.46), (0.37, 0.37))[n - 1]
-    ks = [1.12 if n > 1 and t.size == "big" else SIZES.get(t.size, 1) for t in things]
-    figs = spread(
-        rng,
-        [stand(rng, p, figure(rng, t, 0, 0, w * k, h * k)) for t, k in zip(things, ks)],
-    )
-    return [
-        f._replace(y=f.y + dy)
-        for f, dy in zip(figs, (-0.1, 0.06, -0.1) if n == 3 else (0, 0))
-    ]
-
-
-# %% ../nbs/02_world.ipynb #16934c92
-def column(rng, p, things):
-    "The first thing above the second."
-    x = rng.uniform(0.38, 0.62)
-    below = low(rng, p, figure(rng, things[1], x, 0, 0.62, 0.36))
-    y = below.y - extent(below)[1] - rng.uniform(0.04, 0.07)
-    return [
-        figure(
-            rng, things[0], x + rng.uniform(-0.06, 0.06), y, 0.6, min(0.38, y - 0.05)
-        ),
-        below,
-    ]
-
-
-# %% ../nbs/02_world.ipynb #a65eb0b3
-def mounted(rng, p, things, depth):
-    "The first thing upon the second; `depth`: the share of the rider that overlaps it."
-    flip, seat = rng.random() < 0.5, NOUNS[things[1].noun].seat
-    mount = low(
-        rng, p, figure(rng, things[1], rng.uniform(0.44, 0.56), 0, 0.8, 0.6, flip)
-    )
-    room = (mount.y - 0.05 - 0.41 * (1 - depth)) / (mount.y - spot(mount, seat)[1])
-    mount = mount._replace(scale=mount.scale * min(1, room))
-    x, y = spot(mount, seat)
-    rider = figure(
-        rng,
-        things[0],
-        x,
-        0,
-        0.56,
-        min(0.48, (y - 0.04) / (1 - depth)) / 1.06,
-        flip,
-        True,
-    )
-    return [rider._replace(y=y + depth * extent(rider)[1]), mount]
-
-
-# %% ../nbs/02_world.ipynb #21a11c32
-def meal(rng, p, things):
-    "The second thing at the mouth of the first."
-    side = rng.choice((-1, 1))
-    eater = stand(
-        rng, p, figure(rng, things[0], 0.5 - side * 0.12, 0, 0.62, 0.6, side < 0)
-    )
-    x, y = spot(eater, NOUNS[things[0].noun].mouth)
-    food = figure(rng, things[1], 0, 0, 0.34, 0.27, side > 0)
-    w, h = extent(food)
-    return [
-        eater,
-        food._replace(
-            x=min(max(x + side * w * 0.4, w / 2 + 0.02), 0.98 - w / 2), y=y + h * 0.55
-        ),
-    ]
-
-
-# %% ../nbs/02_world.ipynb #816f9600
-def mirrored(arrange):
-    "The same arrangement with the two things swapped, given back in the order of the caption."
-    return lambda rng, p, things: arrange(rng, p, things[::-1])[::-1]
-
-
-def either(rng, p, things):
-    "Side by side in either order."
-    return rng.choice((row, mirrored(row)))(rng, p, things)
-
-
-# %% ../nbs/02_world.ipynb #7b055add
-RELATIONS = {
-    "riding": lambda *a: mounted(*a, 0.26),
-    "sitting on": lambda *a: mounted(*a, 0.16),
-    "eating": meal,
-    "above": column,
-    "below": mirrored(column),
-    "left of": row,
-    "right of": mirrored(row),
-    "next to": either,
-    "and": either,
-}
-
-
-# %% ../nbs/02_world.ipynb #eac9fefe
-def instances(scene):
-    "Each thing as often as it is counted."
-    return [t for t in scene.things for _ in range(t.count)]
-
-
-def layout(
-    scene,  # a `Scene`
-):  # list of `Figure`, in the order of its things
-    "Puts the things of a scene in their places."
-    return RELATIONS.get(scene.relation, row)(
-        random.Random(scene.seed), PLACES[scene.place], instances(scene)
-    )
-
-
-# %% ../nbs/02_world.ipynb #b377b926
-def painted(scene):
-    "Indices of the figures, back to front: a rider after its seat, the middle one of three last."
-    n = len(instances(scene))
-    return (
-        (1, 0)
-        if scene.relation in ("riding", "sitting on")
-        else (0, 2, 1)
-        if n == 3
-        else range(n)
-    )
-
-
-# %% ../nbs/02_world.ipynb #8cd931bb
-def corners(f, side):
-    "All corners of a figure in a picture of `side` pixels: a flat list of x, y."
-    points, _, (x0, y0, x1, y1), _ = art_of(f)
-    u = (
-        (points - ((x0 + x1) / 2, y1))
-        * ((-f.stretch if f.flip else f.stretch), 1)
-        * f.scale
-    )
-    c, s, h = cos(f.tilt), sin(f.tilt), (y1 - y0) * f.scale / 2
-    turned = (u + (0, h)) @ np.array([[c, s], [-s, c]]) - (0, h)
-    return ((turned + (f.x, f.y)) * side).ravel().tolist()
-
-
-def fill(image, flat, parts, color):
-    "Fills the polygons of `flat`; `color` maps each one's own fill to the one used."
-    pen = ImageDraw.Draw(image)
-    for start, stop, own in parts:
-        pen.polygon(flat[2 * start : 2 * stop], color(own))
-
-
-# %% ../nbs/02_world.ipynb #b3c09774
-def silhouette(f, side):
-    "A figure's outline as a picture of 0 and 255."
-    mask = Image.new("L", (side, side))
-    fill(mask, corners(f, side), art_of(f).parts, lambda _: 255)
-    return mask
-
-
-def press(image, mask, color, shifts=((0, 0),)):
-    "Presses a mask into a picture in one color, once for each shift."
-    x, y, *_ = box = mask.getbbox()
-    for dx, dy in shifts:
-        image.paste(color, (x + dx, y + dy), mask.crop(box))
-
-
-# %% ../nbs/02_world.ipynb #e0e07803
-def stamp(image, f, rim):
-    "Paints a figure with a rim around it."
-    _, parts, _, main = art_of(f)
-    r = max(1, round(image.width / 96))
-    around = [(dx, dy) for dx in (-r, 0, r) for dy in (-r, 0, r) if dx or dy]
-    press(image, silhouette(f, image.width), mix(main, rim, 0.55), around)
-    fill(image, corners(f, image.width), parts, tinted(f.shade))
-
-
-# %% ../nbs/02_world.ipynb #d72036ab
-def shadow(image, f):
-    "A flat dark ellipse under a figure."
-    side, mask = image.width, Image.new("L", image.size)
-    x, y, r = f.x * side, f.y * side, 0.46 * extent(f)[0] * side
-    ImageDraw.Draw(mask).ellipse([x - r, y - 0.03 * side, x + r, y + 0.03 * side], 70)
-    press(image, mask, mix(INK, BLUE, 0.2))
-
-
-def gradient(top, bottom, side):
-    "A square that fades from one color to another."
-    ramp = np.array(top) + np.subtract(bottom, top) * np.linspace(0, 1, side)[:, None]
-    return Image.fromarray(ramp.round().astype(np.uint8)[:, None]).resize((side, side))
-
-
-# %% ../nbs/02_world.ipynb #a10c0063
-def scenery(name, rng, side):
-    "The backdrop of a place, shifted, mirrored and shaded a little."
-    tint = tinted(rng.uniform(0.96, 1.03))
-    image = gradient(*map(tint, rng.choice(PLACES[name].skies)), side)
-    flip, dx, dy = (
-        rng.choice((-1, 1)),
-        rng.uniform(-0.06, 0.06),
-        rng.uniform(-0.03, 0.03),
-    )
-    points, parts, *_ = place_art(name)
-    fill(
-        image,
-        (((points - (0.5, 0)) * (flip, 1) + (0.5 + dx, dy)) * side).ravel().tolist(),
-        parts,
-        tint,
-    )
-    return image
-
-
-def flood(image, y, color):
-    "Covers all below `y` with translucent water."
-    side, top = image.width, round(y * image.width)
-    under = image.crop((0, top, side, side))
-    image.paste(Image.blend(under, Image.new("RGB", under.size, color), 0.45), (0, top))
-    for x, dy in ((0, 0), (0.66, 0.02), (0.34, 0.1), (0.04, 0.17), (0.74, 0.18)):
-        ripple = [x * side, top + dy * side, (x + 0.24) * side, top + dy * side]
-        ImageDraw.Draw(image).line(ripple, (150, 206, 238), side // 64)
-
-
-# %% ../nbs/02_world.ipynb #c2fc8a1e
-def draw(
-    scene,  # a `Scene`
-    size=64,  # side in pixels
-):  # PIL image, RGB
-    "The picture of a scene."
-    p, figs = PLACES[scene.place], layout(scene)
-    image = scenery(scene.place, random.Random(scene.seed + 1), 3 * size)
-    for f in (figs[i] for i in painted(scene)):
-        if p.ground and not p.water and abs(f.y - p.ground) < 0.135:
-            shadow(image, f)
-        stamp(image, f, p.rim)
-    if p.water:
-        flood(image, *p.water)
-    return image.reduce(3)
-
-
-# %% ../nbs/02_world.ipynb #6691103b
-def masks(
-    scene,  # a `Scene`
-    size=64,  # side in pixels
-):  # (n, size, size) bool
-    "The visible part of each figure, in the order of `truth`."
-    out = np.stack(
-        [np.asarray(silhouette(f, 3 * size).reduce(3)) > 127 for f in layout(scene)]
-    )
-    order = list(painted(scene))
-    for i, k in enumerate(order):
-        out[k] &= ~out[order[i + 1 :]].any(0)
-    return out
-
-
-def box_of(mask):
-    "The box around a mask: x0, y0, x1, y1 in pixels, x1 and y1 exclusive."
-    x, y = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
-    return int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1
-
-
-# %% ../nbs/02_world.ipynb #e3535e93
-def truth(
-    scene,  # a `Scene`
-):  # list of dicts with noun, color, size, and box in pixels of a 64x64 picture
-    "What is really there: one record for each figure."
-    return [
-        dict(noun=t.noun, color=t.color, size=t.size, box=box_of(m))
-        for t, m in zip(instances(scene), masks(scene))
-    ]
-
+from .drawings import COLORS, NOUNS, PLACES
+from .scenes import RELATIONS, SIZES, Scene, Thing, draw
 
 # %% ../nbs/02_world.ipynb #bc6dd196
-OPENINGS = ("",) * 5 + ("a photo of ", "a picture of ", "a drawing of ", "there is ")
-NUMBERS = {2: "two", 3: "three"}
-SAID = {"left of": "to the left of", "right of": "to the right of"}
+_OPENINGS = ("",) * 5 + ("a photo of ", "a picture of ", "a drawing of ", "there is ")
+_NUMBERS = {2: "two", 3: "three"}
+_SAID = {"left of": "to the left of", "right of": "to the right of"}
 
 
 def phrase(
-    t,  # a `Thing`
-    color=True,  # say its color?
-    flying=False,  # say that it flies?
-):
+    thing,  # a `Thing`
+    color: bool = True,  # say its color?
+    flying: bool = False,  # say that it flies?
+) -> str:
     "A noun phrase, such as `a small red cat` or `two flying fish`."
-    name = t.noun if t.count == 1 else NOUNS[t.noun].plural
-    words = " ".join(
-        filter(None, (t.size, flying and "flying", color and t.color, name))
-    )
-    return f"{NUMBERS.get(t.count) or ('an' if words[0] in 'aeiou' else 'a')} {words}"
+    name = thing.noun if thing.count == 1 else NOUNS[thing.noun].plural
+    said = [thing.size, "flying" if flying else None, thing.color if color else None]
+    words = " ".join([word for word in said if word] + [name])
+    article = "an" if words[0] in "aeiou" else "a"
+    return f"{_NUMBERS.get(thing.count, article)} {words}"
 
 
 # %% ../nbs/02_world.ipynb #94ee7ef4
-def named(rng, t):
+def _named(rng, thing):
     "Does a caption name its color? Always, unless it goes without saying."
-    return t.color not in NOUNS[t.noun].natural or rng.random() < 0.6
+    return thing.color not in NOUNS[thing.noun].natural or rng.random() < 0.6
 
 
 # %% ../nbs/02_world.ipynb #3d0f444a
-def sentence(rng, scene):
+def _sentence(rng, scene):
     "What is in the picture."
-    first, *rest = (phrase(t, named(rng, t)) for t in scene.things)
-    verb = " is " if scene.relation != "and" and rng.random() < 0.15 else " "
-    return (
-        f"{first}{verb}{SAID.get(scene.relation, scene.relation)} {rest[0]}"
-        if rest
-        else first
-    )
+    phrases = [phrase(thing, _named(rng, thing)) for thing in scene.things]
+    says_is = scene.relation != "and" and rng.random() < 0.15
+    if len(phrases) == 1:
+        return phrases[0]
+    verb = " is " if says_is else " "
+    relation = _SAID.get(scene.relation, scene.relation)
+    return f"{phrases[0]}{verb}{relation} {phrases[1]}"
 
 
-def airborne(rng, t):
+def _airborne(rng, thing):
     "Something in the sky: it flies."
     where = rng.choice(("", " flying in the sky"))
-    return phrase(t, named(rng, t), not where) + where
+    return phrase(thing, _named(rng, thing), flying=not where) + where
 
 
 # %% ../nbs/02_world.ipynb #8b536e72
 def caption(
     scene,  # a `Scene`
     rng=None,  # `random.Random`; without one, a scene has one caption
-):  # str
+) -> str:
     "A true sentence about a scene, in lower case."
     rng = rng or random.Random(scene.seed + 2)
-    text, opening = sentence(rng, scene), rng.choice(OPENINGS)
-    text += f" {scene.place}" if rng.random() >= 0.07 and scene.place else ""
-    if scene.place == "in the sky" and len(scene.things) == 1 and rng.random() < 0.6:
-        text = airborne(rng, scene.things[0])
+    text = _sentence(rng, scene)
+    opening = rng.choice(_OPENINGS)
+    if rng.random() >= 0.07 and scene.place:
+        text += f" {scene.place}"
+    alone = len(scene.things) == 1
+    if scene.place == "in the sky" and alone and rng.random() < 0.6:
+        text = _airborne(rng, scene.things[0])
     if scene.things[0].count > 1:
         opening = opening.replace(" is ", " are ")
     return text if " is " in text else opening + text
 
 
 # %% ../nbs/02_world.ipynb #6a59c682
-def vocabulary():  # sorted list of str
+def vocabulary() -> list:  # of str, sorted
     "Every word that a caption may use."
-    tables = [
-        NOUNS,
-        [n.plural for n in NOUNS.values()],
-        COLORS,
-        SIZES,
-        NUMBERS.values(),
-        filter(None, PLACES),
-        RELATIONS,
-        SAID.values(),
-        OPENINGS,
-        ["an is are flying"],
-    ]
-    return sorted({w for table in tables for words in table for w in words.split()})
+    texts = ["an is are flying"]
+    texts += [*NOUNS, *COLORS, *SIZES, *RELATIONS]
+    texts += [noun.plural for noun in NOUNS.values()]
+    texts += [place for place in PLACES if place]
+    texts += [*_NUMBERS.values(), *_SAID.values(), *_OPENINGS]
+    return sorted(set(" ".join(texts).split()))
 
 
 # %% ../nbs/02_world.ipynb #1a3b9b7a
-def mentioned(words):
+def _first(words, table):
+    "The first of the words that a table has, or None."
+    return next((word for word in words if word in table), None)
+
+
+def _mentioned(words):
     "The thing that a noun phrase names."
-    hits = [name for name, n in NOUNS.items() if {name, n.plural} & set(words)]
-    if len(hits) != 1:
-        raise ValueError(
-            f"one noun expected in {' '.join(words)!r}; nouns are: {', '.join(NOUNS)}"
-        )
-    color, size = (
-        next((w for w in words if w in table), None) for table in (COLORS, SIZES)
-    )
-    return Thing(
-        hits[0], color, size, next((n for n, w in NUMBERS.items() if w in words), 1)
-    )
+    found = [n for n, own in NOUNS.items() if n in words or own.plural in words]
+    if len(found) != 1:
+        asked, known = " ".join(words), ", ".join(NOUNS)
+        raise ValueError(f"one noun expected in {asked!r}; nouns are: {known}")
+    counts = [n for n, word in _NUMBERS.items() if word in words]
+    count = counts[0] if counts else 1
+    return Thing(found[0], _first(words, COLORS), _first(words, SIZES), count)
 
 
 def parse(
-    prompt,  # str, in the words of `vocabulary`
-):  # a `Scene`; what the prompt leaves open is None
+    prompt: str,  # in the words of `vocabulary`
+) -> Scene:  # what the prompt leaves open is None
     "What a prompt asks for."
-    text = " ".join(prompt.lower().replace(",", " ").replace(".", " ").split())
-    where = next(
-        (p for p in PLACES if p and p in text),
-        "in the sky" if "flying" in text else None,
-    )
-    relation = next((r for r in RELATIONS if f" {r} " in text), None)
+    words = prompt.lower().replace(",", " ").replace(".", " ").split()
+    text = " ".join(words)
+    places = [place for place in PLACES if place and place in text]
+    if not places and "flying" in text:
+        places = ["in the sky"]
+    relations = [relation for relation in RELATIONS if f" {relation} " in text]
+    relation = relations[0] if relations else None
     sides = text.split(f" {relation} ", 1) if relation else [text]
-    return Scene(tuple(mentioned(side.split()) for side in sides), relation, where)
+    things = tuple(_mentioned(side.split()) for side in sides)
+    return Scene(things, relation, places[0] if places else None)
 
 
 # %% ../nbs/02_world.ipynb #034868cd
-RIDERS = tuple("panda cat horse elephant monkey bird astronaut man".split())
-PAIRS = {
-    "riding": (RIDERS, "horse elephant fish car boat cat bird ball star".split()),
-    "sitting on": (RIDERS, [name for name, n in NOUNS.items() if n.seat]),
-    "eating": (
-        [name for name, n in NOUNS.items() if n.mouth],
-        "taco apple fish".split(),
-    ),
-}
+_RIDERS = tuple("panda cat horse elephant monkey bird astronaut man".split())
+_MOUNTS = tuple("horse elephant fish car boat cat bird ball star".split())
+_FOOD = tuple("taco apple fish".split())
+
+
+def _pairs(relation):
+    "Which nouns may come first in a relation, and which second."
+    if relation == "riding":
+        return _RIDERS, _MOUNTS
+    if relation == "sitting on":
+        return _RIDERS, tuple(n for n, own in NOUNS.items() if own.seat)
+    if relation == "eating":
+        return tuple(n for n, own in NOUNS.items() if own.mouth), _FOOD
+    return tuple(NOUNS), tuple(NOUNS)
 
 
 # %% ../nbs/02_world.ipynb #31f8ed04
-def a_thing(rng, name, count=1, size=None):
+def _a_thing(rng, name, count=1, size=None):
     "A thing in a natural color, or in any."
     natural = NOUNS[name].natural
-    color = (
-        rng.choice(natural if rng.random() < 0.35 else tuple(COLORS))
-        if natural
-        else None
-    )
-    return Thing(name, color, size, count)
+    if not natural:
+        return Thing(name, None, size, count)
+    choices = natural if rng.random() < 0.35 else tuple(COLORS)
+    return Thing(name, rng.choice(choices), size, count)
 
 
-def a_size(rng, share):
+def _a_size(rng, share):
     "A size in `share` of all cases."
     return rng.choice(tuple(SIZES)) if rng.random() < share else None
 
 
 # %% ../nbs/02_world.ipynb #f2437040
-def a_pair(rng):
+def _a_pair(rng):
     "Two different things and their relation."
     relation = rng.choice(tuple(RELATIONS))
-    firsts, seconds = PAIRS.get(relation, (tuple(NOUNS), tuple(NOUNS)))
+    firsts, seconds = _pairs(relation)
     a = rng.choice(firsts)
     b = rng.choice([name for name in seconds if name != a])
-    free = relation in ("left of", "right of", "next to", "and")
-    return (a_thing(rng, a, size=a_size(rng, 0.25 * free)), a_thing(rng, b)), relation
+    is_free = relation in ("left of", "right of", "next to", "and")
+    size = _a_size(rng, 0.25 if is_free else 0)
+    return (_a_thing(rng, a, size=size), _a_thing(rng, b)), relation
 
 
-def a_few(rng, count):
+def _a_few(rng, count):
     "One thing, or two or three of a kind."
-    return (
-        a_thing(
-            rng,
-            rng.choice(tuple(NOUNS)),
-            count,
-            a_size(rng, 0.3) if count == 1 else None,
-        ),
-    ), None
+    name = rng.choice(tuple(NOUNS))
+    size = _a_size(rng, 0.3) if count == 1 else None
+    return (_a_thing(rng, name, count, size),), None
 
 
 # %% ../nbs/02_world.ipynb #34d58330
-def a_scene(rng):
+def _a_scene(rng):
     "Any scene."
     kind = rng.random()
-    things, relation = (
-        a_pair(rng)
-        if kind < 0.45
-        else a_few(rng, rng.choice((2, 3)) if kind < 0.6 else 1)
-    )
-    where = rng.choice([p for p in PLACES if p]) if rng.random() < 0.75 else None
-    return Scene(things, relation, where, rng.getrandbits(32))
+    if kind < 0.45:
+        things, relation = _a_pair(rng)
+    elif kind < 0.6:
+        things, relation = _a_few(rng, rng.choice((2, 3)))
+    else:
+        things, relation = _a_few(rng, 1)
+    place = None
+    if rng.random() < 0.75:
+        place = rng.choice([name for name in PLACES if name])
+    return Scene(things, relation, place, rng.getrandbits(32))
 
 
 # %% ../nbs/02_world.ipynb #f5c40cf1
@@ -1217,7 +207,7 @@ HELD_OUT_PROMPTS = (
     "a temple at sunset",
     "a flying elephant",
 )
-FAMOUS = {
+_FAMOUS = {
     "astronaut on horse",
     "panda eating taco",
     "man on fish",
@@ -1225,18 +215,20 @@ FAMOUS = {
     "temple at sunset",
     "elephant in the sky",
 }
-SALT = 7  # another number holds out other facts
-SAME = {"riding": "on", "sitting on": "on", "next to": "and"}
+_SALT = 7  # another number holds out other facts
+_SAME = {"riding": "on", "sitting on": "on", "next to": "and"}
 
 
 # %% ../nbs/02_world.ipynb #fea3c3f3
-def bond(relation, a, b):
+def _bond(relation, a, b):
     "One name for what looks the same: below is above reversed, and who rides a fish sits on it."
-    if relation in ("below", "right of"):
-        return bond("above" if relation == "below" else "left of", b, a)
+    if relation == "below":
+        return _bond("above", b, a)
+    if relation == "right of":
+        return _bond("left of", b, a)
     if relation in ("next to", "and"):
         a, b = sorted((a, b))
-    return f"{a} {SAME.get(relation, relation)} {b}"
+    return f"{a} {_SAME.get(relation, relation)} {b}"
 
 
 # %% ../nbs/02_world.ipynb #7d7f2a25
@@ -1244,78 +236,60 @@ def facts(
     scene,  # a `Scene`
 ):  # yields (fact, n): one in n such facts is held out
     "What meets in a scene: noun and color, noun and place, noun and number, noun and noun."
-    for t in scene.things:
-        if t.color and t.color not in NOUNS[t.noun].natural:
-            yield f"{t.color} {t.noun}", 36
+    for thing in scene.things:
+        if thing.color and thing.color not in NOUNS[thing.noun].natural:
+            yield f"{thing.color} {thing.noun}", 36
         if scene.place:
-            yield f"{t.noun} {scene.place}", 36
-        if t.count > 1:
-            yield f"{t.count} {t.noun}", 36
+            yield f"{thing.noun} {scene.place}", 36
+        if thing.count > 1:
+            yield f"{thing.count} {thing.noun}", 36
     if scene.relation:
-        yield bond(scene.relation, *(t.noun for t in scene.things)), 10
+        a, b = scene.things
+        yield _bond(scene.relation, a.noun, b.noun), 10
 
 
 # %% ../nbs/02_world.ipynb #bf375faf
-def held_out(fact, n):
+def held_out(
+    fact: str,  # from `facts`
+    n: int,  # one in `n` is held out
+) -> bool:
     "Is this fact kept from training? By name, or as one in `n`, by a hash that is the same on every machine."
-    return (
-        fact in FAMOUS
-        or int(hashlib.sha256(f"{SALT} {fact}".encode()).hexdigest(), 16) % n == 0
-    )
+    digest = hashlib.sha256(f"{_SALT} {fact}".encode()).hexdigest()
+    return fact in _FAMOUS or int(digest, 16) % n == 0
 
 
 # %% ../nbs/02_world.ipynb #3dea5071
-def split(
+def split_of(
     scene,  # a `Scene`
-):  # "train" or "held-out"
+) -> str:  # "train" or "held-out"
     "Where a scene belongs: wording, position and size do not matter."
-    return "held-out" if any(held_out(*fact) for fact in facts(scene)) else "train"
-
-
-def belongs(scene, name):
-    "Is a scene in the split of that name? None is all."
-    return name in (None, split(scene))
+    withheld = any(held_out(fact, n) for fact, n in facts(scene))
+    return "held-out" if withheld else "train"
 
 
 # %% ../nbs/02_world.ipynb #4884621f
 def sample_scene(
     rng,  # `random.Random`
     split="train",  # "train", "held-out" or None for any
-):  # a `Scene`
+) -> Scene:
     "A random scene of that split."
-    while not belongs(scene := a_scene(rng), split):
-        pass
-    return scene
+    if split not in ("train", "held-out", None):
+        raise ValueError(
+            f"no split {split!r}: take 'train', 'held-out' or None for any"
+        )
+    while True:
+        scene = _a_scene(rng)
+        if split is None or split == split_of(scene):
+            return scene
 
 
-def pictures(
+def sample_pictures(
     n: int,  # how many
     seed: int,  # of the scenes
     split="train",  # "train", "held-out" or None for any
-):  # (n, 64, 64, 3) uint8, and a list of n scenes
+) -> tuple:  # (n, 64, 64, 3) uint8, and a list of n scenes
     "A batch of random pictures and what they show."
     rng = random.Random(seed)
     scenes = [sample_scene(rng, split) for _ in range(n)]
-    return np.stack([np.asarray(draw(s)) for s in scenes]), scenes
-
-
-# %% ../nbs/02_world.ipynb #8f33b51d
-_all_ = [
-    "COLORS",
-    "HELD_OUT_PROMPTS",
-    "NOUNS",
-    "PLACES",
-    "RELATIONS",
-    "SIZES",
-    "Scene",
-    "Thing",
-    "caption",
-    "draw",
-    "masks",
-    "parse",
-    "pictures",
-    "sample_scene",
-    "split",
-    "truth",
-    "vocabulary",
-]
+    pixels = np.stack([np.asarray(draw(scene)) for scene in scenes])
+    return pixels, scenes
