@@ -31,7 +31,6 @@ NBVAL = [
     "--nbval-sanitize-with=tests/sanitize.cfg",
     "--nbval-cell-timeout=300",
 ]
-EXPORT = "from nbdev.doclinks import nbdev_export; nbdev_export()"
 
 
 def fail(message):
@@ -196,8 +195,7 @@ def clean(args):
 
 def export(args):
     """`export`: write the modules from the notebooks, and format them."""
-    failed = call(PYTHON, "-c", EXPORT, *args, cwd=ROOT)
-    return failed or ruff("format", "--quiet", "sdlearn")
+    return call(PYTHON, ROOT / "tests/export.py", cwd=ROOT)
 
 
 def tidy(args):

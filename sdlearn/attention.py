@@ -10,13 +10,16 @@ __all__ = [
     "record_attention",
     "word_positions",
     "word_maps",
+    "over",
 ]
 
 # %% ../nbs/09_attention.ipynb #d6ec0f47
 import math
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from matplotlib import colormaps
 from torch.nn import functional as F
 
 
@@ -31,11 +34,8 @@ def attention(
     key: torch.Tensor,  # (b, n, heads * d) what each token offers
     value: torch.Tensor,  # (b, n, heads * d) what each token gives
     heads: int,  # number of attentions side by side
-    attention_mask: torch.Tensor
-    | None = None,  # (b, 1 or q, n) is added to the scores: 0 keeps, -10000 hides
-) -> tuple[
-    torch.Tensor, torch.Tensor
-]:  # (b, q, heads * d) and probabilities (b, heads, q, n)
+    attention_mask: torch.Tensor | None = None,  # (b, 1 or q, n) 0 keeps, -10000 hides
+) -> tuple[torch.Tensor, torch.Tensor]:  # (b, q, heads * d), probs (b, heads, q, n)
     "Scaled dot-product attention: Vaswani et al. 2017, equation 1 and section 3.2.2."
     query, key, value = (_into_heads(x, heads) for x in (query, key, value))
     scores = query.float() @ key.float().mT  # (b, heads, q, n)
@@ -53,11 +53,11 @@ class AttentionRecorder:
 
     def __init__(
         self,
-        batch_size: int = 1,  # pictures being made; the last so many rows of each batch are kept
+        batch_size: int = 1,  # pictures being made: the last rows of each batch
     ):
         self.batch_size = batch_size
         self.means = {}  # layer name: (b, n, h, w) mean over heads and steps
-        self.steps = []  # one (b, n, h, w) for each step, mean over heads and the finest layers
+        self.steps = []  # for each step (b, n, h, w) mean over heads and the finest layers
         self._now = {}
 
     def start(self, unet, args, kwargs):
@@ -96,7 +96,7 @@ def _grid(size, places):
 
 # %% ../nbs/09_attention.ipynb #a3bf3daa
 class RecordingProcessor:
-    "A drop-in cross-attention processor that computes attention openly and tells the recorder."
+    "A cross-attention processor that computes attention openly and tells a recorder."
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ def record_attention(
     unet,  # UNet2DConditionModel of any Stable Diffusion 1.x or 2.x
     batch_size: int = 1,  # pictures being made at once
 ) -> AttentionRecorder:  # fills while the UNet runs
-    "Record cross-attention inside the `with` block; the UNet's own processors come back afterwards."
+    "Record cross-attention inside the `with` block; afterwards the UNet is as before."
     recorder = AttentionRecorder(batch_size)
     own = dict(unet.attn_processors)
     hooks = [
@@ -189,17 +189,12 @@ def word_positions(
 # %% ../nbs/09_attention.ipynb #d5ba5b64
 def word_maps(
     recorder: AttentionRecorder,  # filled by `record_attention`
-    words: list[
-        tuple[str, list[int]]
-    ],  # of this picture's prompt, from `word_positions`
+    words: list[tuple[str, list[int]]],  # of its prompt, from `word_positions`
     index: int = 0,  # which picture of the batch
-    step: int
-    | None = None,  # one step of the loop (its finest layers); None averages over all steps
+    step: int | None = None,  # one step of the loop (its finest layers); None: all
     resolution: int | None = None,  # only layers of this many rows; None takes all
-) -> tuple[
-    list[str], torch.Tensor
-]:  # words, (words, h, w) their attention at the latents' size
-    "Where each word was looked for, averaged over heads, layers and steps (DAAM, Tang et al. 2022)."
+) -> tuple[list[str], torch.Tensor]:  # words, (words, h, w) at the latents' size
+    "Where each word was looked for: a mean over heads, layers, steps (DAAM, Tang et al. 2022)."
     layers = recorder.means.values() if step is None else [recorder.steps[step]]
     if resolution is not None:
         layers = [maps for maps in layers if maps.shape[-2] == resolution]
@@ -211,3 +206,24 @@ def word_maps(
     maps = [tokens[positions].mean(0) for _, positions in words]
     names = [word for word, _ in words]
     return names, torch.stack(maps) if maps else tokens[:0]
+
+
+# %% ../nbs/09_attention.ipynb #69555083
+def _stretched(x):
+    "The same numbers from 0 to 1."
+    least, most = x.min(), x.max()
+    return (x - least) / (most - least + 1e-8)
+
+
+def over(
+    picture,  # PIL picture of h x w pixels
+    heat: torch.Tensor,  # (h/8, w/8) a word's map, or any other
+) -> np.ndarray:  # (h, w, 3) in [0, 1]
+    "A map over its picture in grey, stretched from its least to its most."
+    pixels = np.asarray(picture) / 255
+    grey = _stretched(pixels.mean(-1, keepdims=True))  # (h, w, 1)
+    size = pixels.shape[:2]
+    large = F.interpolate(heat[None, None], size, mode="bicubic")[0, 0]
+    large = large.clamp(heat.min(), heat.max())  # bicubic overshoots
+    colors = colormaps["magma"](_stretched(large).numpy())
+    return 0.35 * grey + 0.65 * colors[..., :3]

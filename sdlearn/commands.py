@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["slug", "plain_messages", "generate_main", "train_main", "evaluate_main"]
 
-# %% ../nbs/17a_commands.ipynb #1dbf3ad8
+# %% ../nbs/17a_commands.ipynb #709adf2b
 import json
 import os
 import re
@@ -26,7 +26,7 @@ from .core import default_device, replace_on_success, to_tensor
 from .data import open_data
 from .evaluate import evaluate, score_table
 from .judge import load_scorer
-from sdlearn.pipeline import (
+from .pipeline import (
     GUIDANCE_SCALE,
     NUM_INFERENCE_STEPS,
     PromptWarning,
@@ -79,7 +79,8 @@ def generate_main(
     steps: int = NUM_INFERENCE_STEPS,  # steps of the loop
     guidance: float = GUIDANCE_SCALE,  # how strictly to follow the prompt; 1 is not at all stressed
     negative: str = "",  # what to steer away from
-    model: str = "tiny",  # "tiny", a short name such as sd-1.5, a pipeline folder, a hub name or a single .safetensors file
+    # "tiny", a short name such as sd-1.5, a pipeline folder, a hub name or a single .safetensors file
+    model: str = "tiny",
     config: str = "",  # for a single file: sd-1.5, sd-2.1 or a pipeline folder of the same architecture
     out: str = "out",  # folder for the pictures
     scheduler: str = "",  # pndm, ddim, ddpm, euler, euler-a, heun, lms, dpm++, dpm++-single or unipc
@@ -142,9 +143,11 @@ def _check_same_training(path, resume, recipe):
 @call_parse
 def train_main(
     out: str = "out/tiny_sd",  # pipeline folder to make; checkpoints go beside it
-    budget: str = "laptop",  # smoke: two minutes; laptop: two hours on two cores; evening: the shipped model; full: for a GPU
+    # smoke: two minutes; laptop: two hours on two cores; evening: the shipped model; full: for a GPU
+    budget: str = "laptop",
     data: str = "",  # folder of captioned pictures to train on; without it the picture world
-    stage: str = "all",  # tokenizer, scorer, clip, vae, decoder, latents, unet, or all of them and then the pipeline folder
+    # tokenizer, scorer, clip, vae, decoder, latents, unet, or all of them and then the pipeline folder
+    stage: str = "all",
     resume: store_true = False,  # go on where a training with the same --out stopped
     seed: int = 0,  # of the pictures, the first weights and the noise
     precision: str = "",  # no or bf16; without it bf16 on a CUDA device, else no
@@ -160,9 +163,10 @@ def train_main(
         recipe = dict(budget=budget, seed=seed)
         if data:
             recipe["data"] = pictures.name
-        precision = precision or _best_precision()
-        options = dict(mixed_precision=precision, workers=workers)
+        options = dict(mixed_precision=precision or _best_precision(), workers=workers)
         training = Training(folder, BUDGETS[budget], pictures, seed, options)
+        if stage != "all":
+            training.check(stage)
         if _join_processes().is_main_process:
             _begin_training(out, folder, resume, recipe)
         _run_stages(training, stage)
@@ -170,7 +174,7 @@ def train_main(
             _finish(training, out, recipe)
 
 
-# %% ../nbs/17a_commands.ipynb #0ad21fa6
+# %% ../nbs/17a_commands.ipynb #50310854
 def _check_choice(kind, name, names):
     "Refuses a name that is not one of `names`, which it lists."
     if name not in names:
@@ -210,7 +214,8 @@ def _finish(training, out, recipe):
 @call_parse
 def evaluate_main(
     out: str = "out/scores.json",  # JSON file to write
-    model: str = "tiny",  # "tiny", a pipeline folder or a hub name; the judge and CLIP are always those of "tiny"
+    # "tiny", a pipeline folder or a hub name; the judge and CLIP are always those of "tiny"
+    model: str = "tiny",
     quick: store_true = False,  # ten prompts a task instead of a hundred
 ):
     "Score a model on six tasks in the manner of GenEval, trained and held-out compositions apart."

@@ -19,7 +19,6 @@ __all__ = [
 
 # %% ../nbs/01_core.ipynb #e51029a3
 import math
-import os
 import shutil
 import textwrap
 from contextlib import contextmanager
@@ -175,7 +174,7 @@ def replace_on_success(
         yield temporary
         if temporary.is_dir() and path.exists():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         _remove(temporary)
 

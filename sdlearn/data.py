@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ["Endless", "WorldData", "FolderData", "open_data", "sample_captions"]
 
-# %% ../nbs/02c_data.ipynb #a9858ff1
+# %% ../nbs/02c_data.ipynb #01421925
 import csv
 import hashlib
+import io
 import json
 import random
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from .core import to_tensor
@@ -25,7 +26,7 @@ from .scenes import draw
 from .world import caption, sample_scene, vocabulary
 
 
-# %% ../nbs/02c_data.ipynb #d061e8cc
+# %% ../nbs/02c_data.ipynb #6d929adb
 class Endless(Dataset):
     "A data set without end, whose item `i` is `item(i)`."
 
@@ -33,24 +34,17 @@ class Endless(Dataset):
         self,
         item,  # function of a whole number that gives an item, or a list, which repeats
     ):
-        self.item = item if callable(item) else _repeated(item)
+        if not callable(item) and not len(item):
+            raise ValueError("the list of items is empty: there is nothing to repeat")
+        self.item = item
 
     def __getitem__(self, i):
-        return self.item(i)
+        if callable(self.item):
+            return self.item(i)
+        return self.item[i % len(self.item)]
 
 
-def _repeated(items):
-    "The function that goes round a list."
-    if not len(items):
-        raise ValueError("the list of items is empty: there is nothing to repeat")
-
-    def item(i):
-        return items[i % len(items)]
-
-    return item
-
-
-# %% ../nbs/02c_data.ipynb #6135bcac
+# %% ../nbs/02c_data.ipynb #f414874f
 class WorldData(Dataset):
     "Pictures and captions of the world's scenes, drawn when asked for: item `i` follows from (seed, i)."
 
@@ -69,7 +63,6 @@ class WorldData(Dataset):
         return sample_scene(rng, self.split), rng
 
     def __getitem__(self, i):
-        "The picture (3, 64, 64) in [-1, 1] and the caption of item `i`."
         scene, rng = self._start(i)
         return to_tensor(draw(scene))[0], caption(scene, rng)
 
@@ -108,21 +101,30 @@ def _crop(picture, size, rng):
     return picture[:, y : y + size, x : x + size]
 
 
-# %% ../nbs/02c_data.ipynb #46bbd62d
-def _rows(path):
-    "The rows of a metadata file: (where, row) for each."
+# %% ../nbs/02c_data.ipynb #d2c8c58e
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+
+def _read_text(path):
+    "The text of a file, which must be UTF-8."
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from (
-                _jsonl(path, file) if path.suffix == ".jsonl" else _csv(path, file)
-            )
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is no UTF-8 text: save it as UTF-8") from None
 
 
-def _jsonl(path, file):
+def _rows(path):
+    "The rows of a metadata file: (where it stands, row) for each."
+    text = _read_text(path)
+    if path.suffix == ".jsonl":
+        return _json_rows(path, text)
+    rows = csv.DictReader(io.StringIO(text))
+    return [(f"{path}, row {number}", row) for number, row in enumerate(rows, 1)]
+
+
+def _json_rows(path, text):
     "One JSON object a line; empty lines do not count."
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -135,17 +137,6 @@ def _jsonl(path, file):
         yield where, row
 
 
-def _csv(path, file):
-    "One row a picture, under a first line that names the columns."
-    reader = csv.DictReader(file)
-    try:
-        for row in reader:
-            yield f"{path}, line {reader.line_num}", row
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
-
-
-# %% ../nbs/02c_data.ipynb #f90090b5
 def _field(where, row, name):
     "A text that a metadata row must have."
     value = row.get(name)
@@ -154,76 +145,38 @@ def _field(where, row, name):
     return value
 
 
-def _listed(folder, path):
+def _listed(folder, table):
     "Pictures and captions as a metadata file lists them."
     pairs = []
-    for where, row in _rows(path):
+    for where, row in _rows(table):
         picture = folder / _field(where, row, "file_name")
         if not picture.is_file():
             raise ValueError(f"{where} names {picture}, which is missing")
         pairs.append((picture, _field(where, row, "text")))
     if not pairs:
-        raise ValueError(f"{path} lists no picture")
+        raise ValueError(f"{table} lists no picture")
     return pairs
-
-
-# %% ../nbs/02c_data.ipynb #ea11f840
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
 def _pictures_in(folder):
     "The picture files of a folder and its subfolders, by name; hidden ones do not count."
     found = []
     for path in sorted(folder.rglob("*")):
-        names = path.relative_to(folder).parts
-        is_hidden = any(name.startswith(".") for name in names)
+        is_hidden = any(n.startswith(".") for n in path.relative_to(folder).parts)
         if path.suffix.lower() in _SUFFIXES and path.is_file() and not is_hidden:
             found.append(path)
     return found
 
 
-def _beside(pictures):
-    "Pictures with the text files beside them."
-    return [(picture, _text_beside(picture)) for picture in pictures]
-
-
-def _text_beside(picture):
+def _caption_beside(picture):
     "The caption in the text file that has a picture's name."
     path = picture.with_suffix(".txt")
     if not path.is_file():
-        raise ValueError(
-            f"{picture} has no caption: write one into {path.name} beside it"
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+        raise ValueError(f"{picture} has no caption: put one into {path.name}")
+    text = _read_text(path)
     if not text.strip():
-        raise ValueError(
-            f"{path} is empty: write the caption of {picture.name} into it"
-        )
+        raise ValueError(f"{path} is empty: put a caption into it")
     return text
-
-
-# %% ../nbs/02c_data.ipynb #13ba9752
-def _captioned(folder):
-    "All pictures of a folder with their captions."
-    if not folder.exists():
-        raise FileNotFoundError(f"there is no folder {folder}")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file: pass the folder of the pictures")
-    tables = [folder / name for name in ("metadata.jsonl", "metadata.csv")]
-    tables = [path for path in tables if path.is_file()]
-    if len(tables) == 2:
-        raise ValueError(f"{folder} has a metadata.jsonl and a metadata.csv: keep one")
-    pictures = _pictures_in(folder)
-    if not tables and not pictures:
-        raise ValueError(f"{folder} holds no pictures")
-    if not tables:
-        return _beside(pictures)
-    pairs = _listed(folder, tables[0])
-    _check_all_listed(pictures, pairs, tables[0])
-    return pairs
 
 
 def _check_all_listed(pictures, pairs, table):
@@ -234,7 +187,25 @@ def _check_all_listed(pictures, pairs, table):
             raise ValueError(f"{picture} has no caption: {table.name} does not list it")
 
 
-# %% ../nbs/02c_data.ipynb #300e6168
+def _captioned(folder):
+    "All pictures of a folder and its subfolders, with their captions."
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file: pass the folder of the pictures")
+    tables = [folder / name for name in ("metadata.jsonl", "metadata.csv")]
+    tables = [table for table in tables if table.is_file()]
+    pictures = _pictures_in(folder)
+    if not tables and not pictures:
+        raise ValueError(f"{folder} holds no pictures")
+    if not tables:
+        return [(picture, _caption_beside(picture)) for picture in pictures]
+    pairs = _listed(folder, tables[0])
+    _check_all_listed(pictures, pairs, tables[0])
+    return pairs
+
+
+# %% ../nbs/02c_data.ipynb #0b150a49
 def _eight_bits(image):
     "A picture of 16 bits or of floats, as gray of 8 bits."
     values = np.asarray(image, dtype=np.float64)
@@ -256,19 +227,17 @@ def _on_white(image):
 
 
 def _read_picture(path, size):
-    "A picture file upright, cropped to its middle square and scaled, (3, size, size) uint8."
+    "The middle square of a picture file, upright and scaled, (3, size, size) uint8."
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
             image = ImageOps.fit(_on_white(upright), (size, size))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture, or is damaged") from None
     except Exception as error:  # Pillow raises nearly anything on damaged files
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged or is no picture") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-# %% ../nbs/02c_data.ipynb #33234888
+# %% ../nbs/02c_data.ipynb #e6a48c53
 @lru_cache(8)
 def _order(n, seed, turn):
     "The numbers 0 to n - 1, shuffled anew in each turn."
@@ -284,7 +253,7 @@ class FolderData(Dataset):
         seed: int = 0,  # of the order
         size: int = 64,  # side of the pictures, in pixels
     ):
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve()
         self.seed = seed
         self.size = size
         pairs = _captioned(self.folder)
@@ -292,13 +261,14 @@ class FolderData(Dataset):
         self._texts = [" ".join(text.lower().split()) for _, text in pairs]
         # All are read now: a damaged file must not end a training after an hour.
         self._pixels = torch.stack([_read_picture(path, size) for path in self.files])
-        self.name = f"folder {self.folder.resolve().name} {seed} {self._fingerprint()}"
-
-    def _fingerprint(self):
-        "Eight letters that change when a picture or a caption does."
-        digest = hashlib.sha256(self._pixels.numpy().tobytes())
+        digest = hashlib.sha256(self._pixels.numpy())
         digest.update("\n".join(self._texts).encode())
-        return digest.hexdigest()[:8]
+        self._fingerprint = digest.hexdigest()[:8]
+
+    @property
+    def name(self):
+        "What was encoded: another picture or caption is another data set."
+        return f"folder {self.folder.name} {self.seed} {self._fingerprint}"
 
     def index(self, i):
         "Which of the files item `i` is."
@@ -306,7 +276,6 @@ class FolderData(Dataset):
         return _order(len(self.files), self.seed, turn)[place]
 
     def __getitem__(self, i):
-        "The picture (3, size, size) in [-1, 1] and the caption of item `i`."
         return self.picture(i), self.caption(i)
 
     def picture(self, i, size=None):
@@ -332,11 +301,10 @@ class FolderData(Dataset):
         "The same pictures in another order; a folder has no splits."
         other = copy(self)
         other.seed = seed
-        other.name = self.name.replace(f" {self.seed} ", f" {seed} ")
         return other
 
 
-# %% ../nbs/02c_data.ipynb #14e472d0
+# %% ../nbs/02c_data.ipynb #42f1ef8a
 def open_data(
     folder=None,  # of captioned pictures; None: the picture world
     seed: int = 0,  # of scenes, or of the order of pictures

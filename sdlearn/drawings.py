@@ -27,6 +27,9 @@ __all__ = [
     "place",
     "Art",
     "art",
+    "Figure",
+    "extent",
+    "spot",
     "silhouette",
     "stamp",
     "shadow",
@@ -34,7 +37,7 @@ __all__ = [
     "flood",
 ]
 
-# %% ../nbs/02a_drawings.ipynb #6ad1ccd3
+# %% ../nbs/02a_drawings.ipynb #e6287f5c
 from functools import lru_cache
 from math import cos, pi, sin
 from typing import NamedTuple
@@ -83,7 +86,7 @@ def tinted(
     return tint
 
 
-# %% ../nbs/02a_drawings.ipynb #6977b0e2
+# %% ../nbs/02a_drawings.ipynb #ff990535
 def _accent(main):
     "A color for marks on `main`: darker on what is bright, lighter on the rest."
     if sum(main) > 640:
@@ -95,7 +98,10 @@ def _accent(main):
 
 # %% ../nbs/02a_drawings.ipynb #f0fc2526
 class Pen:
-    "Collects filled polygons in a unit square: x to the right, y down; figures face right and stand on y = 1."
+    """Collects filled polygons in a unit square.
+
+    x goes to the right and y down; figures face right and stand on y = 1.
+    """
 
     def __init__(
         self,
@@ -109,12 +115,28 @@ class Pen:
         self.accent = _accent(main)
         self.shapes = []
 
-    def poly(self, points, fill=None):
-        "A polygon through `points`, filled with the main color unless told."
+    def poly(
+        self,
+        points,  # (x, y) of each corner
+        fill=None,  # (r, g, b); None: the main color
+    ):
+        "A filled polygon."
         self.shapes.append((np.array(points, float), fill or self.main))
 
-    def oval(self, x, y, rx, ry=None, fill=None, turn=0, arc=(0, 1)):
-        "An ellipse tilted by `turn` degrees, or its part between two fractions of a turn, clockwise from the right."
+    def oval(
+        self,
+        x,  # of its middle
+        y,  # of its middle
+        rx,  # half its width
+        ry=None,  # half its height; None: a circle
+        fill=None,  # (r, g, b); None: the main color
+        turn=0,  # tilt in degrees
+        arc=(
+            0,
+            1,
+        ),  # the part between two fractions of a turn, clockwise from the right
+    ):
+        "A filled ellipse, or a part of one."
         angles = 2 * pi * np.linspace(*arc, 36)
         u = rx * np.cos(angles)
         v = (ry or rx) * np.sin(angles)
@@ -123,17 +145,34 @@ class Pen:
         down = y + u * sin(tilt) + v * cos(tilt)
         self.poly(np.stack([across, down], 1), fill)
 
-    def dots(self, points, r, fill):
+    def dots(
+        self,
+        points,  # (x, y) of each middle
+        r,  # radius
+        fill,  # (r, g, b)
+    ):
         "Small discs of one color."
         for x, y in points:
             self.oval(x, y, r, fill=fill)
 
-    def box(self, x0, y0, x1, y1, fill=None):
-        "An upright rectangle."
+    def box(
+        self,
+        x0,  # left edge
+        y0,  # upper edge
+        x1,  # right edge
+        y1,  # lower edge
+        fill=None,  # (r, g, b); None: the main color
+    ):
+        "A filled rectangle."
         self.poly([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill)
 
-    def limb(self, points, width, fill=None):
-        "A thick round-ended stroke through `points`."
+    def limb(
+        self,
+        points,  # (x, y) of each joint
+        width,  # of the stroke
+        fill=None,  # (r, g, b); None: the main color
+    ):
+        "A thick stroke with round ends."
         half_turn = np.linspace(pi / 2, 3 * pi / 2, 12)
         for start, stop in zip(points, points[1:]):
             direction = np.arctan2(stop[1] - start[1], stop[0] - start[0])
@@ -141,7 +180,12 @@ class Pen:
             end = np.stack([np.cos(angles), np.sin(angles)], 1) * width / 2
             self.poly(np.concatenate([start + end, stop - end]), fill)
 
-    def eye(self, x, y, r=0.05):
+    def eye(
+        self,
+        x,  # of its middle
+        y,  # of its middle
+        r=0.05,  # radius
+    ):
         "A white eye with a pupil that looks a little ahead."
         self.oval(x, y, r, r * 1.15, WHITE)
         self.oval(x + r * 0.25, y, r * 0.62, r * 0.75, INK)
@@ -243,7 +287,9 @@ def _person(p, legwear, top, hand):
 
 
 # %% ../nbs/02a_drawings.ipynb #b7afda0e
-@noun(mouth=(0.66, 0.5))
+@noun(
+    mouth=(0.66, 0.5),
+)
 def _panda(p):
     for x in (0.24, 0.76):
         p.oval(x, 0.11, 0.12, fill=BLACK)
@@ -256,7 +302,11 @@ def _panda(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #d05a6e47
-@noun(("orange", "black", "white"), seat=(0.36, 0.52), mouth=(0.84, 0.5))
+@noun(
+    natural=("orange", "black", "white"),
+    seat=(0.36, 0.52),
+    mouth=(0.84, 0.5),
+)
 def _cat(p):
     tail = [(0.17, 0.68), (0.07, 0.52), (0.08, 0.36), (0.16, 0.26)]
     p.limb(tail, 0.1, p.dark)
@@ -282,7 +332,11 @@ def _ear(p, outer, tip, inner):
 
 
 # %% ../nbs/02a_drawings.ipynb #6da1b087
-@noun(("brown", "white", "black"), seat=(0.4, 0.43), mouth=(0.95, 0.38))
+@noun(
+    natural=("brown", "white", "black"),
+    seat=(0.4, 0.43),
+    mouth=(0.95, 0.38),
+)
 def _horse(p):
     tail = [(0.16, 0.5), (0.07, 0.6), (0.07, 0.76)]
     neck = [(0.52, 0.46), (0.66, 0.1), (0.82, 0.26), (0.72, 0.62)]
@@ -300,7 +354,12 @@ def _horse(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #73d327c7
-@noun((None,), (152, 160, 182), seat=(0.36, 0.3), mouth=(0.92, 0.66))
+@noun(
+    natural=(None,),
+    tone=(152, 160, 182),
+    seat=(0.36, 0.3),
+    mouth=(0.92, 0.66),
+)
 def _elephant(p):
     tail = [(0.06, 0.46), (0.02, 0.66)]
     trunk = [(0.84, 0.42), (0.9, 0.58), (0.88, 0.74), (0.96, 0.82)]
@@ -318,7 +377,10 @@ def _elephant(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #aebccfe9
-@noun(tone=(146, 92, 56), mouth=(0.66, 0.48))
+@noun(
+    tone=(146, 92, 56),
+    mouth=(0.66, 0.48),
+)
 def _monkey(p):
     tail = [(0.7, 0.88), (0.9, 0.84), (0.97, 0.68), (0.88, 0.56)]
     p.limb(tail, 0.075)
@@ -337,7 +399,12 @@ def _monkey(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #fd0f038e
-@noun(("orange", "blue"), plural="fish", seat=(0.52, 0.28), mouth=(0.96, 0.58))
+@noun(
+    natural=("orange", "blue"),
+    plural="fish",
+    seat=(0.52, 0.28),
+    mouth=(0.96, 0.58),
+)
 def _fish(p):
     tail = [(0.3, 0.6), (0.02, 0.36), (0.08, 0.6), (0.02, 0.84)]
     back_fin = [(0.36, 0.4), (0.5, 0.22), (0.7, 0.38)]
@@ -352,7 +419,11 @@ def _fish(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #94ab0b91
-@noun(("blue", "red"), seat=(0.36, 0.5), mouth=(0.97, 0.42))
+@noun(
+    natural=("blue", "red"),
+    seat=(0.36, 0.5),
+    mouth=(0.97, 0.42),
+)
 def _bird(p):
     legs = () if p.seated else (0.46, 0.58)
     tail = [(0.26, 0.56), (0, 0.42), (0.04, 0.62), (0.24, 0.76)]
@@ -370,23 +441,34 @@ def _bird(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #9d9fd842
-@noun(tone=(238, 240, 246), mouth=(0.7, 0.42))
+@noun(
+    tone=(238, 240, 246),
+    mouth=(0.7, 0.42),
+)
 def _astronaut(p):
-    p.box(0.25, 0.44, 0.75, 0.72, (150, 158, 178))
-    _person(p, (206, 212, 226), p.main, ORANGE)
+    pack = (150, 158, 178)
+    trousers = (206, 212, 226)
+    visor = (44, 62, 112)
+    p.box(0.25, 0.44, 0.75, 0.72, pack)
+    _person(p, trousers, p.main, ORANGE)
     p.box(0.42, 0.58, 0.58, 0.68, BLUE)
     p.box(0.44, 0.6, 0.49, 0.65, RED)
     p.oval(0.5, 0.25, 0.27, 0.25)
-    p.oval(0.53, 0.26, 0.2, 0.165, (44, 62, 112))
+    p.oval(0.53, 0.26, 0.2, 0.165, visor)
     p.oval(0.61, 0.2, 0.07, 0.04, _GLASS, 25)
 
 
 # %% ../nbs/02a_drawings.ipynb #b8de469d
-@noun(tone=(60, 140, 140), plural="men", mouth=(0.68, 0.4))
+@noun(
+    tone=(60, 140, 140),
+    plural="men",
+    mouth=(0.68, 0.4),
+)
 def _man(p):
     hair = (92, 58, 44)
+    trousers = (66, 72, 110)
     beard = [(0.44, 0.355), (0.55, 0.33), (0.66, 0.355)]
-    _person(p, (66, 72, 110), p.main, _SKIN)
+    _person(p, trousers, p.main, _SKIN)
     p.oval(0.48, 0.21, 0.24, 0.21, hair)
     p.oval(0.52, 0.25, 0.21, 0.2, _SKIN)
     p.oval(0.5, 0.13, 0.23, 0.12, hair, -8, arc=(0.48, 1.02))
@@ -396,35 +478,48 @@ def _man(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #b036b460
-@noun(tone=(244, 224, 184), seat=(0.5, 0.08))
+@noun(
+    tone=(244, 224, 184),
+    seat=(0.5, 0.08),
+)
 def _temple(p):
     roof = [(0.02, 0.3), (0.5, 0.02), (0.98, 0.3)]
     gable = [(0.22, 0.26), (0.5, 0.1), (0.78, 0.26)]
-    p.box(0.14, 0.36, 0.86, 0.84, mix(p.main, BROWN, 0.55))
+    inside = mix(p.main, BROWN, 0.55)
+    gold = mix(p.main, ORANGE, 0.5)
+    p.box(0.14, 0.36, 0.86, 0.84, inside)
     for x in (0.2, 0.4, 0.6, 0.8):
         p.box(x - 0.06, 0.34, x + 0.06, 0.86)
     p.box(0.06, 0.84, 0.94, 0.92)
     p.box(0, 0.91, 1, 1, p.dark)
     p.box(0.04, 0.29, 0.96, 0.37, p.dark)
     p.poly(roof)
-    p.poly(gable, mix(p.main, ORANGE, 0.5))
+    p.poly(gable, gold)
 
 
 # %% ../nbs/02a_drawings.ipynb #0946f9e0
-@noun(("red", "white", "yellow"), seat=(0.5, 0.08))
+@noun(
+    natural=("red", "white", "yellow"),
+    seat=(0.5, 0.08),
+)
 def _house(p):
     tiles = mix(p.main, INK, 0.5)
     slate = (120, 116, 136)
+    light = (255, 240, 170)
+    door = mix(BROWN, INK, 0.3)
     is_dark = sum(p.main) <= 250
     p.box(0.7, 0.1, 0.82, 0.4, p.dark)
     p.box(0.1, 0.44, 0.9, 1)
     p.poly([(0, 0.48), (0.5, 0.03), (1, 0.48)], slate if is_dark else tiles)
-    p.box(0.4, 0.64, 0.6, 1, mix(BROWN, INK, 0.3))
+    p.box(0.4, 0.64, 0.6, 1, door)
     for x in (0.17, 0.66):
-        p.box(x, 0.58, x + 0.17, 0.76, (255, 240, 170))
+        p.box(x, 0.58, x + 0.17, 0.76, light)
 
 
-@noun(tone=(70, 150, 82), seat=(0.5, 0.06))
+@noun(
+    tone=(70, 150, 82),
+    seat=(0.5, 0.06),
+)
 def _tree(p):
     trunk = [(0.41, 0.5), (0.59, 0.5), (0.62, 1), (0.38, 1)]
     p.poly(trunk, BROWN)
@@ -438,8 +533,12 @@ def _tree(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #afd9b822
-@noun(("red", "blue"), seat=(0.48, 0.22))
+@noun(
+    natural=("red", "blue"),
+    seat=(0.48, 0.22),
+)
 def _car(p):
+    steel = (214, 216, 226)
     p.oval(0.48, 0.52, 0.3, 0.33, arc=(0.5, 1))
     p.oval(0.48, 0.5, 0.23, 0.24, _GLASS, arc=(0.5, 1))
     p.box(0.45, 0.22, 0.51, 0.52)
@@ -448,24 +547,32 @@ def _car(p):
     p.oval(0.95, 0.6, 0.045, fill=YELLOW)
     for x in (0.24, 0.76):
         p.oval(x, 0.76, 0.13, fill=INK)
-        p.oval(x, 0.76, 0.06, fill=(214, 216, 226))
+        p.oval(x, 0.76, 0.06, fill=steel)
 
 
 # %% ../nbs/02a_drawings.ipynb #6814c8c2
-@noun(("red", "blue", "white"), seat=(0.28, 0.68))
+@noun(
+    natural=("red", "blue", "white"),
+    seat=(0.28, 0.68),
+)
 def _boat(p):
     large_sail = [(0.56, 0.06), (0.56, 0.58), (0.94, 0.58)]
     small_sail = [(0.44, 0.14), (0.44, 0.58), (0.12, 0.58)]
     hull = [(0.02, 0.64), (0.98, 0.64), (0.82, 1), (0.18, 1)]
     rim = [(0.02, 0.64), (0.98, 0.64), (0.95, 0.71), (0.05, 0.71)]
-    p.box(0.47, 0.04, 0.53, 0.74, mix(BROWN, INK, 0.2))
-    p.poly(large_sail, (252, 246, 228))
+    mast = mix(BROWN, INK, 0.2)
+    canvas = (252, 246, 228)
+    p.box(0.47, 0.04, 0.53, 0.74, mast)
+    p.poly(large_sail, canvas)
     p.poly(small_sail, p.light)
     p.poly(hull)
     p.poly(rim, p.accent)
 
 
-@noun(tone=(246, 192, 84), seat=(0.5, 0.22))
+@noun(
+    tone=(246, 192, 84),
+    seat=(0.5, 0.22),
+)
 def _taco(p):
     salad = (128, 196, 84)
     filling = (GREEN, RED, salad, GREEN, YELLOW, RED, salad, GREEN)
@@ -481,7 +588,10 @@ def _taco(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #11bff340
-@noun(("red", "green"), seat=(0.5, 0.2))
+@noun(
+    natural=("red", "green"),
+    seat=(0.5, 0.2),
+)
 def _apple(p):
     leaf = GREEN if p.main != GREEN else mix(GREEN, INK, 0.3)
     for x in (0.33, 0.67):
@@ -492,7 +602,10 @@ def _apple(p):
     p.oval(0.26, 0.46, 0.07, 0.13, p.light, 25)
 
 
-@noun(("red", "blue", "yellow"), seat=(0.5, 0.08))
+@noun(
+    natural=("red", "blue", "yellow"),
+    seat=(0.5, 0.08),
+)
 def _ball(p):
     p.oval(0.5, 0.52, 0.47)
     for start in (0.18, 0.51, 0.85):
@@ -503,7 +616,10 @@ def _ball(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #d16af492
-@noun(("yellow",), seat=(0.5, 0.1))
+@noun(
+    natural=("yellow",),
+    seat=(0.5, 0.1),
+)
 def _star(p):
     points = []
     for i in range(10):
@@ -517,7 +633,10 @@ def _star(p):
     p.oval(0.5, 0.6, 0.08, 0.06, face, arc=(0, 0.5))
 
 
-@noun(("red", "purple", "blue"), seat=(0.5, 0.12))
+@noun(
+    natural=("red", "purple", "blue"),
+    seat=(0.5, 0.12),
+)
 def _umbrella(p):
     wood = mix(BROWN, INK, 0.2)
     handle = [(0.5, 0.3), (0.5, 0.9), (0.56, 0.96), (0.66, 0.95), (0.69, 0.86)]
@@ -531,7 +650,10 @@ def _umbrella(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #e5a7e441
-@noun(("red", "blue", "pink"), seat=(0.5, 0.06))
+@noun(
+    natural=("red", "blue", "pink"),
+    seat=(0.5, 0.06),
+)
 def _balloon(p):
     string = [(0.5, 0.68), (0.46, 0.78), (0.54, 0.88), (0.5, 0.99)]
     knot = [(0.43, 0.72), (0.5, 0.64), (0.57, 0.72)]
@@ -597,31 +719,50 @@ def _plain(p):
     pass
 
 
-@place("at the beach", ((130, 206, 240), (206, 236, 244)))
+@place(
+    "at the beach",
+    ((130, 206, 240), (206, 236, 244)),
+)
 def _beach(p):
-    p.box(-0.3, 0.46, 1.3, 1.3, (38, 150, 190))
-    p.box(-0.3, 0.58, 1.3, 0.7, (84, 190, 208))
+    sea = (38, 150, 190)
+    shallows = (84, 190, 208)
+    sand = (248, 222, 162)
+    sun = (255, 226, 110)
+    p.box(-0.3, 0.46, 1.3, 1.3, sea)
+    p.box(-0.3, 0.58, 1.3, 0.7, shallows)
     p.oval(0.5, 0.99, 1.1, 0.34, WHITE)
-    p.oval(0.5, 1.02, 1.1, 0.34, (248, 222, 162))
-    p.oval(0.86, 0.14, 0.11, fill=(255, 226, 110))
+    p.oval(0.5, 1.02, 1.1, 0.34, sand)
+    p.oval(0.86, 0.14, 0.11, fill=sun)
 
 
-@place("in the river", ((190, 226, 240), (226, 242, 236)), water=(0.76, (52, 136, 200)))
+@place(
+    "in the river",
+    ((190, 226, 240), (226, 242, 236)),
+    water=(0.76, (52, 136, 200)),
+)
 def _river(p):
-    for x, r in ((0.1, 0.3), (0.55, 0.34), (0.95, 0.28)):
-        _hill(p, x, 0.22, r, 0.2, (96, 172, 100))
-    p.box(-0.3, 0.36, 1.3, 0.46, (124, 190, 104))
-    p.box(-0.3, 0.45, 1.3, 1.3, (66, 152, 210))
+    forest = (96, 172, 100)
+    meadow = (124, 190, 104)
+    water = (66, 152, 210)
+    foam = (150, 208, 236)
+    _hill(p, 0.1, 0.22, 0.3, 0.2, forest)
+    _hill(p, 0.55, 0.22, 0.34, 0.2, forest)
+    _hill(p, 0.95, 0.22, 0.28, 0.2, forest)
+    p.box(-0.3, 0.36, 1.3, 0.46, meadow)
+    p.box(-0.3, 0.45, 1.3, 1.3, water)
     for x, y in ((0.1, 0.53), (0.62, 0.56), (0.9, 0.66), (0.3, 0.67)):
         ripple = [(x - 0.1, y), (x + 0.1, y)]
-        p.limb(ripple, 0.025, (150, 208, 236))
+        p.limb(ripple, 0.025, foam)
 
 
 # %% ../nbs/02a_drawings.ipynb #9775ef3f
-@place("in the snow", ((170, 200, 226), (214, 228, 240)))
+@place(
+    "in the snow",
+    ((170, 200, 226), (214, 228, 240)),
+)
 def _snow(p):
-    for x in (0.1, 0.88):
-        _fir(p, x)
+    _fir(p, 0.1)
+    _fir(p, 0.88)
     p.oval(0.3, 1.1, 0.9, 0.5, (232, 240, 248))
     p.oval(0.9, 1.16, 0.8, 0.46, (244, 248, 252))
     left = [(0.3, 0.12), (0.42, 0.4), (0.24, 0.46), (0.04, 0.06)]
@@ -639,44 +780,68 @@ def _fir(p, x):
         p.poly(cap, WHITE)
 
 
-@place("at night", ((24, 28, 72), (62, 66, 130)), rim=(206, 214, 255))
+@place(
+    "at night",
+    ((24, 28, 72), (62, 66, 130)),
+    rim=(206, 214, 255),
+)
 def _night(p):
-    p.oval(0.82, 0.17, 0.11, fill=(255, 240, 190))
-    p.oval(0.775, 0.145, 0.1, fill=(28, 32, 78))
+    moon = (255, 240, 190)
+    dark = (28, 32, 78)
+    stars = (250, 240, 200)
     left = [(0.12, 0.12), (0.34, 0.24), (0.08, 0.42)]
     right = [(0.52, 0.08), (0.64, 0.3), (0.93, 0.42)]
-    p.dots(left + right, 0.016, (250, 240, 200))
+    p.oval(0.82, 0.17, 0.11, fill=moon)
+    p.oval(0.775, 0.145, 0.1, fill=dark)
+    p.dots(left + right, 0.016, stars)
     _hill(p, 0.15, 0.68, 0.8, 0.1, (38, 50, 92))
     _hill(p, 0.8, 0.74, 0.9, 0.08, (46, 60, 100))
 
 
 # %% ../nbs/02a_drawings.ipynb #93c98397
-@place("at sunset", ((122, 74, 150), (255, 160, 92)))
+@place(
+    "at sunset",
+    ((122, 74, 150), (255, 160, 92)),
+)
 def _sunset(p):
-    p.oval(0.5, 0.66, 0.3, fill=(255, 196, 96))
-    p.oval(0.5, 0.66, 0.22, fill=(255, 232, 140))
-    _hill(p, 0.1, 0.6, 0.5, 0.1, (176, 92, 124))
-    _hill(p, 0.95, 0.6, 0.5, 0.1, (176, 92, 124))
-    p.box(-0.3, 0.7, 1.3, 1.3, (128, 70, 112))
+    glow = (255, 196, 96)
+    sun = (255, 232, 140)
+    hills = (176, 92, 124)
+    plain = (128, 70, 112)
+    p.oval(0.5, 0.66, 0.3, fill=glow)
+    p.oval(0.5, 0.66, 0.22, fill=sun)
+    _hill(p, 0.1, 0.6, 0.5, 0.1, hills)
+    _hill(p, 0.95, 0.6, 0.5, 0.1, hills)
+    p.box(-0.3, 0.7, 1.3, 1.3, plain)
 
 
-@place("on the grass", ((148, 212, 244), (222, 242, 248)))
+@place(
+    "on the grass",
+    ((148, 212, 244), (222, 242, 248)),
+)
 def _grass(p):
+    far = (140, 202, 110)
+    near = (118, 188, 92)
+    petals = (255, 236, 120)
     flowers = [(0.06, 0.82), (0.92, 0.8), (0.14, 0.95), (0.84, 0.95)]
     _cloud(p, 0.2, 0.2, 0.09)
     _cloud(p, 0.82, 0.28, 0.08)
-    _hill(p, 0.1, 0.5, 0.7, 0.2, (140, 202, 110))
-    _hill(p, 0.9, 0.58, 0.8, 0.2, (118, 188, 92))
-    p.dots(flowers, 0.025, (255, 236, 120))
+    _hill(p, 0.1, 0.5, 0.7, 0.2, far)
+    _hill(p, 0.9, 0.58, 0.8, 0.2, near)
+    p.dots(flowers, 0.025, petals)
 
 
 # %% ../nbs/02a_drawings.ipynb #a08f601f
-@place("in the desert", ((250, 204, 130), (254, 234, 186)))
+@place(
+    "in the desert",
+    ((250, 204, 130), (254, 234, 186)),
+)
 def _desert(p):
+    sun = (255, 246, 214)
     cactus = (84, 146, 96)
     left_arm = [(0.9, 0.58), (0.8, 0.56), (0.8, 0.46)]
     right_arm = [(0.9, 0.54), (0.99, 0.52), (0.99, 0.42)]
-    p.oval(0.18, 0.18, 0.12, fill=(255, 246, 214))
+    p.oval(0.18, 0.18, 0.12, fill=sun)
     _hill(p, 0.9, 0.5, 0.6, 0.22, (232, 160, 92))
     _hill(p, 0.2, 0.58, 0.7, 0.2, (240, 176, 104))
     _hill(p, 0.6, 0.72, 1.1, 0.14, (246, 194, 122))
@@ -685,13 +850,17 @@ def _desert(p):
     p.limb(right_arm, 0.06, cactus)
 
 
-@place("in the sky", ((80, 160, 232), (178, 220, 248)), ground=None)
+@place(
+    "in the sky",
+    ((80, 160, 232), (178, 220, 248)),
+    ground=None,
+)
 def _sky(p):
-    fill = (244, 250, 255)
-    _cloud(p, 0.14, 0.24, 0.11, fill)
-    _cloud(p, 0.86, 0.14, 0.09, fill)
-    _cloud(p, 0.8, 0.86, 0.13, fill)
-    _cloud(p, 0.16, 0.96, 0.12, fill)
+    white = (244, 250, 255)
+    _cloud(p, 0.14, 0.24, 0.11, white)
+    _cloud(p, 0.86, 0.14, 0.09, white)
+    _cloud(p, 0.8, 0.86, 0.13, white)
+    _cloud(p, 0.16, 0.96, 0.12, white)
 
 
 # %% ../nbs/02a_drawings.ipynb #fb866011
@@ -725,7 +894,55 @@ def art(
     return Art(points, tuple(parts), (*low, *high), main)
 
 
+# %% ../nbs/02a_drawings.ipynb #30913713
+class Figure(NamedTuple):
+    "One drawn instance of a thing; lengths are in picture heights, y down."
+
+    art: Art  # its drawing
+    x: float  # middle of its box
+    y: float  # lower edge of its box
+    scale: float  # side of its unit square
+    flip: bool  # faces left?
+    stretch: float  # width over height, near 1
+    tilt: float  # radians
+    shade: float  # brightness, near 1
+
+
+# %% ../nbs/02a_drawings.ipynb #aa518b5b
+def extent(
+    f,  # a `Figure`
+) -> tuple:  # (width, height)
+    "Width and height of a figure, in picture heights."
+    x0, y0, x1, y1 = f.art.box
+    return (x1 - x0) * f.scale * f.stretch, (y1 - y0) * f.scale
+
+
+def spot(
+    f,  # a `Figure`
+    point,  # (x, y) in its unit square
+) -> tuple:  # (x, y), in picture heights
+    "Where a point of a figure's unit square lies in the picture."
+    x0, _, x1, y1 = f.art.box
+    dx = (point[0] - (x0 + x1) / 2) * f.scale * f.stretch
+    dy = (y1 - point[1]) * f.scale
+    x = f.x - dx if f.flip else f.x + dx
+    return x, f.y - dy
+
+
 # %% ../nbs/02a_drawings.ipynb #8cd931bb
+def _corners(f, side):
+    "All corners of a figure in a picture of `side` pixels, (n, 2)."
+    x0, y0, x1, y1 = f.art.box
+    foot = ((x0 + x1) / 2, y1)
+    width = -f.stretch if f.flip else f.stretch
+    upright = (f.art.points - foot) * (width, 1) * f.scale
+    middle = (0, (y1 - y0) * f.scale / 2)
+    c, s = cos(f.tilt), sin(f.tilt)
+    rotation = np.array([[c, s], [-s, c]])
+    turned = (upright + middle) @ rotation - middle
+    return (turned + (f.x, f.y)) * side
+
+
 def _fill(image, corners, parts, color):
     "Fills the polygons of a drawing; `color` maps each one's own fill to the one used."
     pen = ImageDraw.Draw(image)
@@ -736,13 +953,12 @@ def _fill(image, corners, parts, color):
 
 # %% ../nbs/02a_drawings.ipynb #b3c09774
 def silhouette(
-    corners,  # (n, 2) in pixels, of all polygons
-    parts,  # of an `Art`
+    f,  # a `Figure`
     side: int,  # of the picture, in pixels
-):  # PIL image of mode L
-    "The outline of a drawing as a picture of 0 and 255."
+) -> Image.Image:  # of mode L
+    "A figure's outline as a picture of 0 and 255."
     mask = Image.new("L", (side, side))
-    _fill(mask, corners, parts, lambda own: 255)
+    _fill(mask, _corners(f, side), f.art.parts, lambda own: 255)
     return mask
 
 
@@ -758,34 +974,31 @@ def _press(image, mask, color, shifts=((0, 0),)):
 # %% ../nbs/02a_drawings.ipynb #e0e07803
 def stamp(
     image,  # PIL image that is painted on
-    corners,  # (n, 2) in pixels, of all polygons
-    drawing,  # an `Art`
+    f,  # a `Figure`
     rim,  # (r, g, b) that the outline is mixed with
-    shade: float = 1.0,  # brightness
 ):
-    "Paints a drawing with a rim around it."
-    r = max(1, round(image.width / 96))
+    "Paints a figure with a rim around it."
+    side = image.width
+    r = max(1, round(side / 96))
     steps = (-r, 0, r)
     around = [(dx, dy) for dx in steps for dy in steps if dx or dy]
-    mask = silhouette(corners, drawing.parts, image.width)
-    _press(image, mask, mix(drawing.main, rim, 0.55), around)
-    _fill(image, corners, drawing.parts, tinted(shade))
+    _press(image, silhouette(f, side), mix(f.art.main, rim, 0.55), around)
+    _fill(image, _corners(f, side), f.art.parts, tinted(f.shade))
 
 
 # %% ../nbs/02a_drawings.ipynb #d72036ab
 def shadow(
     image,  # PIL image that is painted on
-    x: float,  # middle, in picture heights
-    y: float,  # middle, in picture heights
-    width: float,  # of what throws it, in picture heights
+    f,  # a `Figure`
 ):
     "A flat dark ellipse under a figure."
     side = image.width
     mask = Image.new("L", image.size)
-    r = 0.46 * width * side
-    left, right = x * side - r, x * side + r
-    top, bottom = y * side - 0.03 * side, y * side + 0.03 * side
-    ImageDraw.Draw(mask).ellipse([left, top, right, bottom], 70)
+    x = f.x * side
+    y = f.y * side
+    rx = 0.46 * extent(f)[0] * side
+    ry = 0.03 * side
+    ImageDraw.Draw(mask).ellipse([x - rx, y - ry, x + rx, y + ry], 70)
     _press(image, mask, mix(INK, BLUE, 0.2))
 
 

@@ -107,7 +107,7 @@ def _picture_and_noise(plan, image):
     parts, n = plan.parts, len(plan.prompts)
     _check_image(image, n, parts.vae_scale_factor)
     picture = parts.encode(to_tensor(image), plan.generator)
-    picture = picture.repeat(n // len(picture), 1, 1, 1)
+    picture = picture.expand(n, -1, -1, -1)
     _check_channels(parts, picture)
     noise = randn(picture.shape, plan.generator, parts.device, parts.dtype)
     return picture, noise
@@ -187,6 +187,7 @@ def inpaint(
     plan = prepare(parts, prompt, negative_prompt, **options)
     timesteps = _last_steps(plan, strength)
     picture, noise = _picture_and_noise(plan, image)
+    picture = picture.contiguous()  # laid out as in the stock pipeline, to round alike
     mask = _mask_latents(parts, mask, image)
     scheduler = plan.scheduler
 

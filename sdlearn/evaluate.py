@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = [
-    "TASKS",
     "SPLITS",
+    "TASKS",
     "obeys",
     "judgments",
     "pass_rate",
@@ -50,8 +50,8 @@ def _related(relation, a, b):
 def obeys(
     seen,  # (place, [Seen, ...]) from `perceive`
     prompt: str,  # in the world's words
-) -> dict:  # noun, count, color, relation, place: is it as the prompt says? What it leaves open is right, and so is the color of what is missing.
-    "How a picture answers its prompt; sizes are not judged."
+) -> dict:  # noun, count, color, relation, place: is it as the prompt says?
+    "How a picture answers its prompt. What a prompt leaves open is right; sizes are not judged."
     place, figures = seen
     asked = parse(prompt)
     found = [[f for f in figures if f.noun == thing.noun] for thing in asked.things]
@@ -149,6 +149,7 @@ def _is_color_binding(things, relation):
     return len(things) == 2 and all(thing.color for thing in things)
 
 
+SPLITS = ("train", "held-out")  # of all compositions
 TASKS = {  # name: does a prompt with these things and this relation belong to it?
     "one noun": _is_one_noun,
     "two nouns": _is_two_nouns,
@@ -214,9 +215,6 @@ def _fidelity(clip, tokenizer, images, prompts, scenes):
 
 
 # %% ../nbs/11_evaluate.ipynb #dbe846d1
-SPLITS = ("train", "held-out")  # which compositions a part of the prompts is made of
-
-
 def evaluate(
     paint,  # function of (prompts, seed) that gives pictures (b, 3, 64, 64) in [-1, 1]
     scorer,  # Scorer
@@ -224,24 +222,17 @@ def evaluate(
     tokenizer,  # CLIPTokenizer
     n: int = 100,  # prompts for each task and part
     batch_size: int = 50,  # prompts at once
-) -> dict:  # by part: tasks, mean, frechet_distance with its floor, clip_score of the pictures and of true ones
-    "Six tasks in the manner of GenEval (Ghosh et al. 2023), on trained and on held-out compositions, with fixed seeds."
-    bar = tqdm(total=len(SPLITS) * len(TASKS) * n, desc="drawing", leave=False)
+) -> dict:  # by part: tasks, mean, frechet_distance and its floor, clip_score and that of true pictures
+    "Six tasks in the manner of GenEval (Ghosh et al. 2023), on trained and on held-out compositions."
     result = {}
-    for part in SPLITS:
-        tasks, painted, prompts, scenes = {}, [], [], []
-        for task in TASKS:
-            asked = task_scenes(task, part, n)
-            task_prompts = [prompt for prompt, _ in asked]
-            images = _painted(paint, task_prompts, batch_size, bar)
-            tasks[task] = _judged(scorer, images, task_prompts)
-            painted.append(images)
-            prompts += task_prompts
-            scenes += [scene for _, scene in asked]
-        mean = sum(t["score"] for t in tasks.values()) / len(tasks)
-        reality = _fidelity(clip, tokenizer, torch.cat(painted), prompts, scenes)
-        result[part] = {"tasks": tasks, "mean": mean, **reality}
-    bar.close()
+    with tqdm(total=len(SPLITS) * len(TASKS) * n, desc="drawing", leave=False) as bar:
+        for part in SPLITS:
+            asked = {task: task_scenes(task, part, n) for task in TASKS}
+            painted = {}
+            for task, pairs in asked.items():
+                prompts = [prompt for prompt, _ in pairs]
+                painted[task] = _painted(paint, prompts, batch_size, bar)
+            result[part] = _scored(scorer, clip, tokenizer, asked, painted)
     return result
 
 
@@ -252,6 +243,21 @@ def _painted(paint, prompts, batch_size, bar):
         images.append(paint(prompts[i : i + batch_size], i))
         bar.update(len(images[-1]))
     return torch.cat(images)
+
+
+def _scored(scorer, clip, tokenizer, asked, painted):
+    "All numbers of one part, from its (prompt, scene) pairs and its pictures by task."
+    tasks = {}
+    prompts, scenes = [], []
+    for task, pairs in asked.items():
+        own_prompts = [prompt for prompt, _ in pairs]
+        tasks[task] = _judged(scorer, painted[task], own_prompts)
+        prompts += own_prompts
+        scenes += [scene for _, scene in pairs]
+    mean = sum(t["score"] for t in tasks.values()) / len(tasks)
+    images = torch.cat(list(painted.values()))
+    fidelity = _fidelity(clip, tokenizer, images, prompts, scenes)
+    return {"tasks": tasks, "mean": mean, **fidelity}
 
 
 # %% ../nbs/11_evaluate.ipynb #96114d54
@@ -288,8 +294,7 @@ def frechet_distance(
     cov_a, cov_b = a.T.cov(), b.T.cov()
     means = (a.mean(0) - b.mean(0)).square().sum()
     overlap = torch.linalg.eigvals(cov_a @ cov_b).sqrt().real.sum()
-    spreads = cov_a.trace() + cov_b.trace() - 2 * overlap
-    return (means + spreads).item()
+    return (means + cov_a.trace() + cov_b.trace() - 2 * overlap).item()
 
 
 # %% ../nbs/11_evaluate.ipynb #cad7363f
@@ -299,8 +304,10 @@ def clip_scores(
     tokenizer,  # CLIPTokenizer
     images,  # (b, 3, 64, 64) in [-1, 1]
     prompts,  # b texts
-) -> tuple:  # image features (b, d) of length one, and (b,) their cosine with the prompts' features
-    "How well our CLIP thinks that each picture fits its prompt (Hessel et al. 2021, equation 1, without its factor and its floor at 0)."
+) -> (
+    tuple
+):  # image features (b, d) of length one, and their cosines (b,) with the prompts'
+    "How well each picture fits its prompt (Hessel et al. 2021, equation 1, without factor and floor)."
     input_ids = tokenize(tokenizer, prompts).input_ids
     out = clip(pixel_values=images, input_ids=input_ids)
     cosines = (out.image_embeds * out.text_embeds).sum(1)

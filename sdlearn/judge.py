@@ -38,6 +38,7 @@ from .scenes import draw, extent, instances, layout
 from .world import sample_scene
 
 # %% ../nbs/11a_judge.ipynb #ec6e5b37
+_KINDS = ("noun", "color", "role", "place")  # what the judge is asked
 CELLS = 16  # the judge looks at 16 x 16 cells
 ROLES = {  # relation: the role of its first figure and of its second
     "riding": ("on", "under"),
@@ -84,8 +85,8 @@ def roles(
 def scorer_target(
     scene,  # a `Scene`
     words: dict | None = None,  # of the judge that learns; None takes the world's
-) -> tuple:  # noun (20, 16, 16) in [0, 1], color and role (16, 16) as indices, -100 where nothing is, place ()
-    "What the judge should say of a scene's picture."
+) -> tuple:  # noun (20, 16, 16) in [0, 1], color and role (16, 16) as indices, place ()
+    "What the judge should say of a scene's picture; -100 stands where nothing is."
     words = words or world_words()
     noun = torch.zeros(len(words["noun"]), CELLS, CELLS)
     color = torch.full((CELLS, CELLS), -100)
@@ -102,17 +103,16 @@ def scorer_target(
 
 # %% ../nbs/11a_judge.ipynb #42043c3d
 class Scorer(torch.nn.Module):
-    "A judge for 64x64 pictures: which nouns are where, each with its color and its role, and which place it is."
+    "A judge for 64x64 pictures: which nouns are where, their colors and roles, and which place it is."
 
     def __init__(
         self,
-        words: dict
-        | None = None,  # its lists of words; None takes the world's of the moment
+        words: dict | None = None,  # as from `world_words`; None: those of the moment
         channels: tuple = (32, 96),  # at 32x32 and at 16x16
     ):
         super().__init__()
         self.words = words or world_words()
-        self.sizes = [len(listed) for listed in self.words.values()]
+        self.sizes = [len(self.words[kind]) for kind in _KINDS]
         self.encoder = Encoder(
             in_channels=12,
             out_channels=sum(self.sizes),
@@ -178,11 +178,10 @@ def scorer_loss(
     "Cross-entropy of all four answers, on pictures that are a little worn."
     images, noun, *choices = batch
     noun_pred, *choice_preds = scorer(wear(images, generator))
-    loss = F.binary_cross_entropy_with_logits(noun_pred.float(), noun, reduction="sum")
-    loss = loss / len(images)
-    for pred, choice in zip(choice_preds, choices):
-        loss = loss + F.cross_entropy(pred.float(), choice)
-    return loss
+    heat = F.binary_cross_entropy_with_logits(noun_pred.float(), noun, reduction="sum")
+    pairs = zip(choice_preds, choices)
+    chosen = sum(F.cross_entropy(pred.float(), choice) for pred, choice in pairs)
+    return heat / len(images) + chosen
 
 
 # %% ../nbs/11a_judge.ipynb #e0da66b7

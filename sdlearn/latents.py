@@ -16,8 +16,6 @@ __all__ = [
 ]
 
 # %% ../nbs/08_latents.ipynb #2e249f3c
-import random
-
 import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional as F
@@ -42,7 +40,7 @@ def tiny_vae(
     )
 
 
-# %% ../nbs/08_latents.ipynb #vsf_export
+# %% ../nbs/08_latents.ipynb #35f07558
 def vae_scale_factor(
     vae,  # any VAE of diffusers
 ) -> int:  # 8 for Stable Diffusion and for ours
@@ -54,25 +52,15 @@ def vae_scale_factor(
 
 # %% ../nbs/08_latents.ipynb #9a0cd963
 def pictures(
-    data,  # a data set of (picture (3, h, w) in [-1, 1], caption), such as `WorldData()`
-    size: int
-    | None = None,  # side of a random crop in pixels; None takes all of a picture
-) -> Endless:  # of pictures (3, h, w), or (3, size, size)
+    data,  # a data set of pictures and captions, such as `WorldData()`
+    size: int | None = None,  # side of a random crop in pixels; None: no crop
+) -> Endless:  # of pictures (3, h, w), or (3, size, size), in [-1, 1]
     "The pictures of a data set, without their captions."
 
     def item(i):
-        picture = data.picture(i)
-        return _cropped(picture, size, random.Random(f"crop {i}")) if size else picture
+        return data.picture(i, size) if size else data.picture(i)
 
     return Endless(item)
-
-
-def _cropped(picture, size, rng):
-    "A square of a picture, from anywhere in it."
-    height, width = picture.shape[1:]
-    x = rng.randint(0, width - size)
-    y = rng.randint(0, height - size)
-    return picture[:, y : y + size, x : x + size]
 
 
 # %% ../nbs/08_latents.ipynb #eec6d4ec
@@ -82,7 +70,7 @@ def vae_loss(
     generator=None,  # source of the latents' noise
     kl_weight: float = 1e-4,  # price of latents that are far from a unit Gaussian
 ) -> torch.Tensor:  # scalar
-    "How far the decoded picture is from the original, plus a little KL divergence (Kingma and Welling 2014, equation 10)."
+    "The decoded picture's squared error, plus a little KL (Kingma and Welling 2014, equation 10)."
     latent_dist = vae.encode(sample).latent_dist
     decoded = vae.decode(latent_dist.sample(generator)).sample
     kl = latent_dist.kl().mean() / latent_dist.mean[0].numel()

@@ -4,16 +4,9 @@
 
 # %% auto #0
 __all__ = [
-    "GUIDANCE_SCALE",
-    "NUM_INFERENCE_STEPS",
-    "SCHEDULERS",
-    "Settings",
-    "Parts",
-    "make_scheduler",
     "PromptWarning",
     "Prompts",
     "check_prompts",
-    "starting_noise",
     "Generated",
     "Plan",
     "prepare",
@@ -22,219 +15,29 @@ __all__ = [
 ]
 
 # %% ../nbs/13_pipeline.ipynb #47a9207a
-import copy
 import inspect
 import warnings
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 
-import diffusers
 import torch
 from transformers import BatchEncoding
 
-from sdlearn.attention import (
+from .attention import (
     AttentionRecorder,
     record_attention,
     word_maps,
     word_positions,
 )
-from .core import make_generator, randn, to_images
-from .guidance import guided_denoiser
-from .latents import decode, encode, vae_scale_factor
-from .samplers import StepScheduler, sampling_loop
-from sdlearn.text import (
-    embed_tokens,
-    known_words,
-    tokenize,
-    unknown_words,
-    words_cut,
-)
-
-# %% ../nbs/13_pipeline.ipynb #be1e5fb9
-GUIDANCE_SCALE: float = (
-    5.0  # what `generate` and the command take if not told otherwise
-)
-NUM_INFERENCE_STEPS: int = 30
-
-
-@dataclass(frozen=True)
-class Settings:
-    "How to draw: what all ways to make a picture have in common."
-
-    num_inference_steps: int = NUM_INFERENCE_STEPS  # steps of the loop
-    guidance_scale: float = GUIDANCE_SCALE  # s = 1 + w; 1 or less: no guidance
-    guidance_rescale: float = 0.0  # see `rescale_guidance`
-    eta: float = 0.0  # DDIM only: 0 deterministic, 1 as random as DDPM
-    scheduler: object = None  # see `make_scheduler`
-    seed: int | None = None  # of the noise; None draws other noise each time
-
-
-def _changed(settings, changes):
-    "The settings with some of them changed."
-    names = [field.name for field in fields(Settings)]
-    unknown = [name for name in changes if name not in names]
-    if unknown:
-        known = ", ".join(names)
-        raise ValueError(f"There is no setting {unknown[0]!r}: pass one of {known}.")
-    return replace(settings, **changes)
-
-
-# %% ../nbs/13_pipeline.ipynb #a0846fa8
-@dataclass
-class Parts:
-    "The five parts of a Stable Diffusion, and what they do together."
-
-    tokenizer: object  # CLIPTokenizer: words to input_ids
-    text_encoder: object  # CLIPTextModel: input_ids to prompt_embeds
-    vae: object  # AutoencoderKL: pictures to latents and back
-    unet: object  # UNet2DConditionModel: finds the noise
-    scheduler: object  # the noise levels and the step between them
-
-    def embed(
-        self,
-        prompts: list[str] | BatchEncoding,  # b texts, or their tokens from `tokenize`
-    ) -> torch.Tensor:  # (b, n, d) prompt_embeds
-        "What the UNet reads of the prompts."
-        tokens = prompts
-        if not isinstance(prompts, BatchEncoding):
-            tokens = tokenize(self.tokenizer, prompts)
-        return embed_tokens(self.text_encoder, tokens)
-
-    def encode(
-        self,
-        images: torch.Tensor,  # (b, 3, h, w) in [-1, 1]
-        generator: torch.Generator | None = None,  # None takes the latents' mean
-    ) -> torch.Tensor:  # (b, 4, h/8, w/8) scaled latents
-        "Pictures to latents."
-        return encode(self.vae, images, generator)
-
-    def decode(
-        self,
-        latents: torch.Tensor,  # (b, 4, h/8, w/8) scaled latents
-    ) -> torch.Tensor:  # (b, 3, h, w), about [-1, 1]
-        "Latents to pictures."
-        return decode(self.vae, latents)
-
-    def denoiser(
-        self,
-        prompt_embeds: torch.Tensor,  # (b, n, d)
-        negative_prompt_embeds: torch.Tensor | None,  # (b, n, d); None if not guided
-        settings: Settings,  # whose guidance to use
-    ):  # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)
-        "The function that a sampling loop asks for the noise."
-        return guided_denoiser(
-            self.unet,
-            prompt_embeds,
-            negative_prompt_embeds,
-            settings.guidance_scale,
-            settings.guidance_rescale,
-        )
-
-    @property
-    def vae_scale_factor(self) -> int:  # 8: pixels along one side of a latent
-        "How much smaller latents are than pictures, along each side."
-        return vae_scale_factor(self.vae)
-
-    @property
-    def device(self) -> torch.device:
-        return self.unet.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.unet.dtype
-
-    def to_pipeline(self):  # StableDiffusionPipeline
-        "diffusers' own pipeline of the same parts, without the safety checker."
-        parts = {**vars(self), "scheduler": _fresh(self.scheduler)}
-        return diffusers.StableDiffusionPipeline(
-            **parts,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-
-
-# %% ../nbs/13_pipeline.ipynb #25377b25
-def _fresh(scheduler):
-    "The same scheduler with nothing remembered."
-    return type(scheduler).from_config(scheduler.config)
-
-
-# %% ../nbs/13_pipeline.ipynb #2750051a
-SCHEDULERS = {  # short name: class in diffusers
-    "pndm": "PNDMScheduler",
-    "ddim": "DDIMScheduler",
-    "ddpm": "DDPMScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "euler-a": "EulerAncestralDiscreteScheduler",
-    "heun": "HeunDiscreteScheduler",
-    "lms": "LMSDiscreteScheduler",
-    "dpm++": "DPMSolverMultistepScheduler",
-    "dpm++-single": "DPMSolverSinglestepScheduler",
-    "unipc": "UniPCMultistepScheduler",
-}
-
-
-def _scheduler_class(name):
-    "The class in diffusers that a short name stands for."
-    if name not in SCHEDULERS:
-        names = ", ".join(SCHEDULERS)
-        raise ValueError(f"There is no scheduler {name!r}: pass one of {names}.")
-    return getattr(diffusers, SCHEDULERS[name])
-
-
-def _with_noise_levels_of(parts, scheduler_class):
-    "A scheduler of another class with the noise levels that the UNet knows."
-    always = {"clip_sample": False, "skip_prk_steps": True}
-    return scheduler_class.from_config({**always, **parts.scheduler.config})
-
-
-# %% ../nbs/13_pipeline.ipynb #8f0908cb
-def _pick_scheduler(parts, scheduler):
-    "The scheduler that is meant, with nothing remembered."
-    if scheduler is None:
-        scheduler = parts.scheduler
-    if isinstance(scheduler, str):
-        scheduler = _scheduler_class(scheduler)
-    if isinstance(scheduler, type):
-        return _with_noise_levels_of(parts, scheduler)
-    if isinstance(scheduler, StepScheduler):
-        return copy.deepcopy(scheduler)
-    if callable(scheduler):
-        levels = _with_noise_levels_of(parts, diffusers.DDIMScheduler)
-        return StepScheduler(scheduler, levels)
-    if not hasattr(scheduler, "from_config"):
-        raise ValueError(
-            "scheduler must be a short name, a class or an instance of diffusers, "
-            f"or a step function, not {scheduler!r}."
-        )
-    return _fresh(scheduler)
-
-
-def _check_steps(config, num_inference_steps):
-    "Raise one clear sentence if a scheduler cannot make so many steps."
-    most = config.num_train_timesteps - config.get("steps_offset", 0)
-    whole = isinstance(num_inference_steps, int)
-    if not whole or not 1 <= num_inference_steps <= most:
-        raise ValueError(
-            f"num_inference_steps must be a whole number from 1 to {most}, "
-            f"not {num_inference_steps!r}."
-        )
-
-
-# %% ../nbs/13_pipeline.ipynb #801d6642
-def make_scheduler(
-    parts: Parts,  # whose noise levels to keep
-    scheduler=None,  # short name, class or instance of diffusers, or a step of ours; None: the parts' own
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # 1 to num_train_timesteps less the offset
-):  # a scheduler of diffusers or a StepScheduler, ready for the loop
-    "A fresh scheduler with its timesteps set; the one passed is never changed."
-    scheduler = _pick_scheduler(parts, scheduler)
-    _check_steps(scheduler.config, num_inference_steps)
-    scheduler.set_timesteps(num_inference_steps, device=parts.device)
-    return scheduler
+from .core import make_generator, to_images
+from .parts import GUIDANCE_SCALE as GUIDANCE_SCALE
+from .parts import NUM_INFERENCE_STEPS as NUM_INFERENCE_STEPS
+from .parts import SCHEDULERS as SCHEDULERS
+from .parts import Parts, Settings, change_settings, make_scheduler, starting_noise
+from .samplers import sampling_loop
+from .text import known_words, tokenize, unknown_words, words_cut
 
 
 # %% ../nbs/13_pipeline.ipynb #867ae7e2
@@ -281,7 +84,7 @@ def _warn_of_empty(prompts):
         )
 
 
-# %% ../nbs/13_pipeline.ipynb #6dd48a8f
+# %% ../nbs/13_pipeline.ipynb #c60e79c9
 @dataclass
 class Prompts:
     "What to draw and what to steer away from, checked and cut into tokens."
@@ -345,42 +148,6 @@ def check_prompts(
     return Prompts(prompts, negative_prompts, tokens, negative_tokens)
 
 
-# %% ../nbs/13_pipeline.ipynb #1dae8193
-def _latents_shape(parts, batch_size, height, width):
-    "The shape of the latents of so many pictures of so many pixels."
-    size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
-    rows, columns = size if isinstance(size, list | tuple) else (size, size)
-    height = height or rows * factor
-    width = width or columns * factor
-    if height % factor or width % factor or min(height, width) < 1:
-        raise ValueError(
-            f"height and width must be multiples of {factor}, not {height} and {width}."
-        )
-    channels = parts.unet.config.in_channels
-    return batch_size, channels, height // factor, width // factor
-
-
-def starting_noise(
-    parts: Parts,  # whose UNet the noise is for
-    batch_size: int,  # how many pictures
-    height: int | None = None,  # pixels; None takes what the UNet was trained on
-    width: int | None = None,  # pixels
-    generator: torch.Generator | None = None,  # from `make_generator(seed)`
-    latents: torch.Tensor | None = None,  # noise to take in place of fresh one
-) -> torch.Tensor:  # (b, 4, h/8, w/8) of standard deviation 1
-    "The latents given, or fresh noise."
-    shape = _latents_shape(parts, batch_size, height, width)
-    if latents is None:
-        return randn(shape, generator, parts.device, parts.dtype)
-    if tuple(latents.shape) != shape:
-        factor = parts.vae_scale_factor
-        raise ValueError(
-            f"latents must have the shape {shape}, not {tuple(latents.shape)}: "
-            f"(prompts, channels, height / {factor}, width / {factor})."
-        )
-    return latents.to(parts.device, parts.dtype)
-
-
 # %% ../nbs/13_pipeline.ipynb #ef96ad14
 @dataclass
 class Generated:
@@ -411,7 +178,7 @@ class Generated:
         return word_maps(self.attention, self.words[index], index, step, resolution)
 
 
-# %% ../nbs/13_pipeline.ipynb #97a2fae3
+# %% ../nbs/13_pipeline.ipynb #859088d0
 @dataclass
 class Plan:
     "What must be settled before the first step, however the picture begins."
@@ -435,7 +202,7 @@ def prepare(
     **changes,  # single settings, such as guidance_scale=3.0
 ) -> Plan:
     "Check the prompts and settings: the beginning of every way to draw."
-    settings = _changed(settings, changes)
+    settings = change_settings(settings, **changes)
     prompts = check_prompts(parts, prompt, negative_prompt)
     steps = settings.num_inference_steps
     scheduler = make_scheduler(parts, settings.scheduler, steps)
@@ -521,8 +288,7 @@ def generate(
     *,
     settings: Settings = Settings(),  # how to draw
     generator: torch.Generator | None = None,  # goes before the seed of the settings
-    latents: torch.Tensor
-    | None = None,  # (b, 4, h/8, w/8) noise of spread 1 to start from
+    latents: torch.Tensor | None = None,  # (b, 4, h/8, w/8) noise to start from
     height: int | None = None,  # pixels, a multiple of 8
     width: int | None = None,  # pixels, a multiple of 8
     trajectory: bool = False,  # keep every step

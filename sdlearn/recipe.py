@@ -13,7 +13,7 @@ __all__ = [
     "save_pipeline",
 ]
 
-# %% ../nbs/17_recipe.ipynb #8710953c
+# %% ../nbs/17_recipe.ipynb #f2fa15bd
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -25,7 +25,7 @@ from accelerate import PartialState
 from torch.utils.data import default_collate
 from transformers import CLIPTextModel
 
-from sdlearn.conditioning import (
+from .conditioning import (
     captioned_latents,
     conditional_loss,
     encode_data,
@@ -37,7 +37,7 @@ from sdlearn.conditioning import (
 from .core import replace_on_success
 from .data import FolderData, WorldData
 from .judge import Scorer, save_scorer, scored_scenes, scorer_loss
-from sdlearn.latents import (
+from .latents import (
     decode,
     decoder_loss,
     encode,
@@ -48,7 +48,7 @@ from sdlearn.latents import (
     vae_loss,
 )
 from .pipeline import Parts
-from sdlearn.text import (
+from .text import (
     captioned_pictures,
     contrastive_loss,
     matching_accuracy,
@@ -98,13 +98,17 @@ class Training:
 
     def run(self, stage):
         "What a stage gives: loaded, resumed or trained, after all that it needs."
-        if stage not in self.stages:
-            raise ValueError(_no_such_stage(stage, self.stages))
+        self.check(stage)
         if stage not in self.results:
             make, needs = STAGES[stage].make, STAGES[stage].needs
             needed = [self.run(name) for name in needs]
             self.results[stage] = make(self, *needed)
         return self.results[stage]
+
+    def check(self, stage):
+        "Refuses a stage that this training does not have."
+        if stage not in self.stages:
+            raise ValueError(_no_such_stage(stage, self.stages))
 
     @property
     def stages(self):
@@ -145,7 +149,7 @@ def _no_such_stage(stage, stages):
     return f"There is no stage {stage!r}: pass one of {known}."
 
 
-# %% ../nbs/17_recipe.ipynb #3d2733e3
+# %% ../nbs/17_recipe.ipynb #354c37cf
 def _make_tokenizer(training):
     captions = training.data.captions(training.budget.captions)
     return train_tokenizer(captions)
@@ -163,7 +167,7 @@ def _make_clip(training, tokenizer):
     return training.fit("clip", clip, contrastive_loss, pairs, batch_size=128)
 
 
-# %% ../nbs/17_recipe.ipynb #9a6d89ce
+# %% ../nbs/17_recipe.ipynb #e7f0b2e9
 def _make_vae(training):
     vae = training.untrained(tiny_vae)
     images = pictures(training.data)
@@ -183,7 +187,7 @@ def _make_decoder(training, vae):
     return training.fit("decoder", vae, decoder_loss, images, batch_size=16)
 
 
-# %% ../nbs/17_recipe.ipynb #c0091438
+# %% ../nbs/17_recipe.ipynb #f54991d7
 def _make_latents(training, vae):
     "The encoded data set. All processes train the VAE, but one encodes."
     data, n = training.data, training.budget.scenes

@@ -9,33 +9,32 @@ __all__ = [
     "Thing",
     "Scene",
     "instances",
-    "Figure",
-    "extent",
     "layout",
     "draw",
     "masks",
     "truth",
 ]
 
-# %% ../nbs/02b_scenes.ipynb #fdf63782
+# %% ../nbs/02b_scenes.ipynb #d375cee6
 import random
 from dataclasses import dataclass
 from functools import partial
-from math import cos, sin
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from sdlearn.drawings import (
+from .drawings import (
     COLORS,
     NOUNS,
     PLACES,
+    Figure,
     art,
+    extent,
     flood,
     scenery,
     shadow,
     silhouette,
+    spot,
     stamp,
 )
 
@@ -71,58 +70,21 @@ def instances(
     return things
 
 
-# %% ../nbs/02b_scenes.ipynb #30913713
-class Figure(NamedTuple):
-    "One drawn instance of a thing; lengths are in picture heights, y down."
-
-    thing: Thing
-    x: float  # middle of its box
-    y: float  # lower edge of its box
-    scale: float  # side of its unit square
-    flip: bool  # faces left?
-    stretch: float  # width over height, near 1
-    tilt: float  # radians
-    shade: float  # brightness, near 1
-    seated: bool  # drawn sitting?
-
-
-# %% ../nbs/02b_scenes.ipynb #aa518b5b
-def _art_of(f):
-    "The drawing of a figure."
-    own = NOUNS[f.thing.noun]
-    return art(own.draw, COLORS.get(f.thing.color, own.tone), f.seated)
-
-
-def extent(
-    f,  # a `Figure`
-) -> tuple:  # (width, height)
-    "Width and height of a figure, in picture heights."
-    x0, y0, x1, y1 = _art_of(f).box
-    return (x1 - x0) * f.scale * f.stretch, (y1 - y0) * f.scale
-
-
-def _spot(f, point):
-    "Where a point of a figure's unit square lies in the picture."
-    x0, _, x1, y1 = _art_of(f).box
-    dx = (point[0] - (x0 + x1) / 2) * f.scale * f.stretch
-    dy = (y1 - point[1]) * f.scale
-    x = f.x - dx if f.flip else f.x + dx
-    return x, f.y - dy
-
-
 # %% ../nbs/02b_scenes.ipynb #93f82c25
 SIZES = {"small": 0.7, "big": 1.28}
 
 
 def _figure(rng, thing, x, y, w, h, flip=None, seated=False):
-    "A figure that fits a box of `w` by `h` and stands with its lower middle on (x, y), with jitter."
+    "A figure that fits a box of `w` by `h`, its lower middle on (x, y), with jitter."
+    own = NOUNS[thing.noun]
+    drawing = art(own.draw, COLORS.get(thing.color, own.tone), seated)
     size = rng.uniform(0.94, 1.06)
     if flip is None:
         flip = rng.random() < 0.5
     stretch = rng.uniform(0.95, 1.05)
     tilt = rng.uniform(-0.05, 0.05)
     shade = rng.uniform(0.93, 1.06)
-    f = Figure(thing, x, y, 1, flip, stretch, tilt, shade, seated)
+    f = Figure(drawing, x, y, 1, flip, stretch, tilt, shade)
     width, height = extent(f)
     widest = min(w * size, 0.9) / width
     highest = h * size / height
@@ -131,11 +93,12 @@ def _figure(rng, thing, x, y, w, h, flip=None, seated=False):
 
 # %% ../nbs/02b_scenes.ipynb #b28a9404
 def _stand(rng, place, f):
-    "The figure on the ground of a place, partly under its water, or anywhere about the middle of its sky."
+    "The figure on the ground of a place, partly under its water, or about the middle of its sky."
     _, h = extent(f)
     if place.water:
         surface = place.water[0]
-        return f._replace(y=min(0.97, surface + 0.3 * h + rng.uniform(0, 0.03)))
+        feet = surface + 0.3 * h + rng.uniform(0, 0.03)
+        return f._replace(y=min(0.97, feet))
     if place.ground:
         return f._replace(y=place.ground + rng.uniform(-0.03, 0.03))
     room = min(0.14, 0.46 - h / 2)
@@ -153,13 +116,13 @@ def _spread(rng, figures):
     n = len(figures)
     widths = [extent(f)[0] for f in figures]
     spare = 0.94 - sum(widths)
-    gap = spare / n if spare > 0 else spare / (n - 1)
+    gaps = n if spare > 0 else n - 1
     left = 0.03
     moved = []
     for f, width in zip(figures, widths):
         jitter = rng.uniform(0.1, 0.9) * spare / n if spare > 0 else 0
         moved.append(f._replace(x=left + width / 2 + jitter))
-        left += width + gap
+        left += width + spare / gaps
     return moved
 
 
@@ -202,7 +165,7 @@ def _mounted(rng, place, things, depth):
     "The first thing upon the second; `depth`: the share of the rider that overlaps it."
     flip = rng.random() < 0.5
     mount = _mount(rng, place, things[1], flip, depth)
-    x, y = _spot(mount, NOUNS[things[1].noun].seat)
+    x, y = spot(mount, NOUNS[things[1].noun].seat)
     height = min(0.48, (y - 0.04) / (1 - depth)) / 1.06
     rider = _figure(rng, things[0], x, 0, 0.56, height, flip, True)
     return [rider._replace(y=y + depth * extent(rider)[1]), mount]
@@ -212,7 +175,7 @@ def _mount(rng, place, thing, flip, depth):
     "What is ridden, small enough to leave room for a rider."
     x = rng.uniform(0.44, 0.56)
     mount = _low(rng, place, _figure(rng, thing, x, 0, 0.8, 0.6, flip))
-    _, seat = _spot(mount, NOUNS[thing.noun].seat)
+    _, seat = spot(mount, NOUNS[thing.noun].seat)
     room = (mount.y - 0.05 - 0.41 * (1 - depth)) / (mount.y - seat)
     return mount._replace(scale=mount.scale * min(1, room))
 
@@ -225,7 +188,7 @@ def _meal(rng, place, things):
     eater = _stand(rng, place, eater)
     food = _figure(rng, things[1], 0, 0, 0.34, 0.27, side > 0)
     w, h = extent(food)
-    x, y = _spot(eater, NOUNS[things[0].noun].mouth)
+    x, y = spot(eater, NOUNS[things[0].noun].mouth)
     leftmost, rightmost = w / 2 + 0.02, 0.98 - w / 2
     middle = min(max(x + side * w * 0.4, leftmost), rightmost)
     return [eater, food._replace(x=middle, y=y + h * 0.55)]
@@ -282,19 +245,6 @@ def _painted(scene):
     return list(range(n))
 
 
-# %% ../nbs/02b_scenes.ipynb #ca771f5f
-def _corners(f, side):
-    "All corners of a figure in a picture of `side` pixels, (n, 2)."
-    drawing = _art_of(f)
-    x0, y0, x1, y1 = drawing.box
-    width = -f.stretch if f.flip else f.stretch
-    standing = (drawing.points - ((x0 + x1) / 2, y1)) * (width, 1) * f.scale
-    middle = (0, (y1 - y0) * f.scale / 2)
-    c, s = cos(f.tilt), sin(f.tilt)
-    turned = (standing + middle) @ np.array([[c, s], [-s, c]]) - middle
-    return (turned + (f.x, f.y)) * side
-
-
 # %% ../nbs/02b_scenes.ipynb #c2fc8a1e
 def draw(
     scene,  # a `Scene`
@@ -308,8 +258,8 @@ def draw(
     for i in _painted(scene):
         f = figures[i]
         if _on_ground(place, f):
-            shadow(image, f.x, f.y, extent(f)[0])
-        stamp(image, _corners(f, side), _art_of(f), place.rim, f.shade)
+            shadow(image, f)
+        stamp(image, f, place.rim)
     if place.water:
         flood(image, *place.water)
     return image.reduce(3)
@@ -327,11 +277,8 @@ def masks(
 ) -> np.ndarray:  # (n, size, size) bool
     "The visible part of each figure, in the order of `truth`."
     side = 3 * size
-    whole = []
-    for f in layout(scene):
-        outline = silhouette(_corners(f, side), _art_of(f).parts, side)
-        whole.append(np.asarray(outline.reduce(3)) > 127)
-    visible = np.stack(whole)
+    outlines = [silhouette(f, side).reduce(3) for f in layout(scene)]
+    visible = np.stack([np.asarray(outline) > 127 for outline in outlines])
     order = _painted(scene)
     for i, k in enumerate(order):
         in_front = visible[order[i + 1 :]]

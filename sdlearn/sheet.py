@@ -5,21 +5,40 @@
 # %% auto #0
 __all__ = ["fit_colors", "in_color", "stages_sheet"]
 
-# %% ../nbs/13a_sheet.ipynb #8314488b
+# %% ../nbs/13a_sheet.ipynb #b64dd4e5
 import math
 import textwrap
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from .attention import over
+from .canvas import (
+    CHIP,
+    GAP,
+    GREY,
+    INK,
+    NUMBER,
+    PAPER,
+    WIDTH,
+    Canvas,
+    column,
+    signed,
+    tile_height,
+)
 from .core import to_images, to_tensor
 from .pipeline import Generated, Parts
 
 
 # %% ../nbs/13a_sheet.ipynb #cf8075c5
+def _with_ones(latents):
+    "Latents as rows (h * w, 5), the last column all ones."
+    rows = latents.float().cpu().flatten(1).T
+    return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+
+
 def fit_colors(
     latents: torch.Tensor,  # (4, h/8, w/8) the last latents
     image: torch.Tensor,  # (3, h, w) their picture, in [-1, 1]
@@ -30,7 +49,6 @@ def fit_colors(
     return torch.linalg.lstsq(_with_ones(latents), pixels).solution
 
 
-# %% ../nbs/13a_sheet.ipynb #65d9d938
 def in_color(
     latents: torch.Tensor,  # (4, h/8, w/8)
     colors: torch.Tensor,  # (5, 3) from `fit_colors`
@@ -40,19 +58,7 @@ def in_color(
     return pixels.clamp(0, 1).unflatten(0, latents.shape[-2:])
 
 
-# %% ../nbs/13a_sheet.ipynb #83b08d58
-def _with_ones(latents):
-    "Latents as rows (h * w, 5), the last column all ones."
-    rows = latents.float().cpu().flatten(1).T
-    return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
-
-
 # %% ../nbs/13a_sheet.ipynb #62c2c6ed
-def _steps_of(result, index):
-    "One picture's trajectory: for each step t, noisy latents, pred_original_sample."
-    return [(t, noisy[index], pred[index]) for t, noisy, pred in result.trajectory]
-
-
 def stages_sheet(
     parts: Parts,  # that drew it
     result: Generated,  # from `generate(..., trajectory=True, attention=True)`
@@ -65,13 +71,15 @@ def stages_sheet(
             "call generate with trajectory=True and attention=True."
         )
     picture, latents = result.images[index], result.latents[index].float().cpu()
-    steps = _steps_of(result, index)
+    steps = [(t, noisy[index], pred[index]) for t, noisy, pred in result.trajectory]
     colors = fit_colors(latents, to_tensor(picture)[0])
-    tokens = _read_tokens(parts.tokenizer, result.tokens.input_ids[index])
-    sheet = _Sheet()
+    length = int(result.tokens.attention_mask[index].sum())
+    ids = result.tokens.input_ids[index, :length].tolist()
+    names = _token_names(parts.tokenizer, ids)
+    sheet = Canvas()
     _draw_title(sheet, result.prompts[index], len(steps))
-    _draw_tokens(sheet, tokens, parts.tokenizer.model_max_length)
-    _draw_embeddings(sheet, tokens, result.prompt_embeds[index].float().cpu())
+    _draw_tokens(sheet, parts.tokenizer, ids, names)
+    _draw_embeddings(sheet, names, result.prompt_embeds[index].float().cpu())
     _draw_noise(sheet, steps[0][1], colors)
     _draw_moments(sheet, parts, steps, colors)
     _draw_attention(sheet, picture, *result.word_maps(index))
@@ -79,217 +87,94 @@ def stages_sheet(
     return sheet.picture()
 
 
-# %% ../nbs/13a_sheet.ipynb #e246c5bd
-_INK: str = "#1d2433"
-_GREY: str = "#747c8e"
-_PALE: str = "#e6e3db"
-_CHIP: str = "#e4e9f5"
-_PAPER: str = "#fbfaf6"
-_ACCENT: str = "#d9482b"
-_LEFT: int = 386  # pixels: where the drawings begin
-_RIGHT: int = 1536  # and where they end
-_TILE: int = 128  # one of eight tiles side by side
-_GAP: int = 18  # between two tiles
-_MONO: str = "DejaVu Sans Mono"
-
-
-class _Sheet:
-    "A page in pixels, filled from the top; `y` is where the next thing goes."
-
-    def __init__(self):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        self.fig = Figure(facecolor=_PAPER, dpi=100)
-        self.canvas = FigureCanvasAgg(self.fig)
-        self.y = 56
-        self.rows = 0
-        self.ax = self.fig.add_axes((0, 0, 1, 1))
-        self.ax.axis("off")
-
-    def text(self, x, y, text, px=15, color=_INK, **kwargs):
-        "Text with its baseline at y and letters of so many pixels."
-        usual = {"va": "baseline", "family": "DejaVu Sans", "linespacing": 1.5}
-        style = {"fontsize": px * 0.72, "color": color, **usual, **kwargs}
-        self.ax.text(x, y, text, parse_math=False, **style)
-
-    def image(self, x, y, w, h, pixels, **kwargs):
-        "An array (h, w) or (h, w, 3), in a box; enlarged without smoothing."
-        enlarged = len(pixels) <= h
-        self.ax.imshow(
-            pixels,
-            extent=(x, x + w, y + h, y),
-            aspect="auto",
-            interpolation="nearest" if enlarged else "hanning",
-            **kwargs,
-        )
-
-    def box(self, x, y, w, h, color):
-        "A box with round corners."
-        from matplotlib.patches import FancyBboxPatch
-
-        shape = "round,pad=0,rounding_size=9"
-        style = {"fc": color, "ec": _PALE, "lw": 0}
-        self.ax.add_patch(FancyBboxPatch((x, y), w, h, boxstyle=shape, **style))
-
-    def arrow(self, x, x_end, y, label):
-        "A level arrow with a word above it."
-        shape = "-|>,head_width=0.3,head_length=0.5"
-        style = {"arrowstyle": shape, "color": _INK, "lw": 1.4}
-        whole = {"shrinkA": 0, "shrinkB": 0}
-        self.ax.annotate("", (x_end, y), (x, y), arrowprops={**style, **whole})
-        self.text((x + x_end) / 2, y - 14, label, 13, _GREY, ha="center")
-
-    def row(self, title, caption):
-        "Start a stage: its number, name and explanation on the left."
-        self.rows += 1
-        self.ax.plot((64, _RIGHT), (self.y, self.y), color=_PALE, lw=1)
-        self.y += 36
-        lines = textwrap.wrap(caption, 31)
-        self.text(64, self.y + 18, str(self.rows), 24, _ACCENT, weight="bold")
-        self.text(98, self.y + 18, title, 20, weight="bold")
-        self.text(98, self.y + 34, "\n".join(lines), 14.5, _GREY, va="top")
-        self.bottom = self.y + 30 + 22 * len(lines)
-
-    def end(self, height):
-        "Finish a stage whose drawing is so many pixels high."
-        self.y = max(self.y + height, self.bottom) + 40
-
-    def picture(self):
-        "The page as a PIL image, cut to what was filled."
-        self.ax.set(xlim=(0, 1600), ylim=(self.y, 0))
-        self.fig.set_size_inches(16, self.y / 100)
-        self.canvas.draw()
-        size, pixels = self.canvas.get_width_height(), self.canvas.buffer_rgba()
-        return Image.frombytes("RGBA", size, bytes(pixels)).convert("RGB")
-
-
 # %% ../nbs/13a_sheet.ipynb #764b07b8
 def _draw_title(sheet, prompt, steps):
     lines = textwrap.wrap(f"“{prompt.strip()}”", 62)[:4]
     style = {"weight": "bold", "linespacing": 1.3, "va": "top"}
-    sheet.text(64, sheet.y, "\n".join(lines), 38, **style)
+    sheet.text(NUMBER, 0, "\n".join(lines), 38, **style)
     below = f"From words to picture in {steps} steps, and everything in between"
-    sheet.text(64, sheet.y + 50 * len(lines) + 22, below, 19, _GREY)
-    sheet.y += 50 * len(lines) + 62
+    height = 50 * len(lines)
+    sheet.text(NUMBER, height + 22, below, 19, GREY)
+    sheet.top += height + 62
 
 
-# %% ../nbs/13a_sheet.ipynb #643538f4
-@dataclass
-class _Token:
-    id: int
-    name: str
-    special: bool  # start or end
-    ends_word: bool
+def _token_names(tokenizer, ids):
+    "What to call the tokens of a prompt, from its start to its end."
+    names = [tokenizer.decode([id]).removesuffix("</w>") for id in ids]
+    return ["start", *names[1:-1], "end"]
 
 
-def _read_tokens(tokenizer, input_ids):
-    "The tokens of a prompt from start to end, without padding."
-    ids = input_ids.tolist()
-    end = ids.index(tokenizer.eos_token_id, 1)
-    tokens = []
-    for i, piece in enumerate(tokenizer.convert_ids_to_tokens(ids[: end + 1])):
-        name = tokenizer.decode([ids[i]]).removesuffix("</w>")
-        tokens.append(_Token(ids[i], name, False, piece.endswith(">")))
-    tokens[0].name, tokens[0].special = "start", True
-    tokens[-1].name, tokens[-1].special = "end", True
-    return tokens
-
-
-# %% ../nbs/13a_sheet.ipynb #afec90a2
-def _draw_token(sheet, token, x, y, w):
+def _draw_token(sheet, x, y, w, name, id, special):
     "A box with a token's name, and its number below."
-    fill, ink = (_PAPER, _GREY) if token.special else (_CHIP, _INK)
+    fill, ink = (PAPER, GREY) if special else (CHIP, INK)
     middle = x + w / 2
     sheet.box(x, y, w, 40, fill)
-    sheet.text(middle, y + 26, token.name, 16, ink, ha="center", family=_MONO)
-    sheet.text(middle, y + 57, str(token.id), 12.5, _GREY, ha="center")
+    sheet.code(middle, y + 26, name, 16, ink, ha="center")
+    sheet.text(middle, y + 57, str(id), 12.5, GREY, ha="center")
 
 
-def _draw_tokens(sheet, tokens, max_length):
-    sheet.row(
+def _draw_tokens(sheet, tokenizer, ids, names):
+    sheet.begin(
         "Tokens",
         "The tokenizer cuts the prompt into pieces it knows. Each piece has a number.",
     )
-    x, y = _LEFT, sheet.y
-    for token in tokens:
-        w = 10 * len(token.name) + 30
-        if x + w > _RIGHT:
-            x, y = _LEFT, y + 76
-        _draw_token(sheet, token, x, y, w)
-        x += w + (10 if token.special or token.ends_word else 2)
-    padding = max_length - len(tokens)
+    x, y = 0, 0
+    for id, name, piece in zip(ids, names, tokenizer.convert_ids_to_tokens(ids)):
+        w = 10 * len(name) + 30
+        if x + w > WIDTH:
+            x, y = 0, y + 76
+        special = id in (ids[0], ids[-1])
+        _draw_token(sheet, x, y, w, name, id, special)
+        ends_word = special or piece.endswith(">")
+        x += w + (10 if ends_word else 2)
+    padding = tokenizer.model_max_length - len(ids)
     if padding:
-        sheet.text(x + 6, y + 25, f"+ {padding} padding", 14, _GREY)
-    sheet.end(y + 64 - sheet.y)
+        sheet.text(x + 6, y + 25, f"+ {padding} padding", 14, GREY)
+    sheet.end(y + 64)
 
 
 # %% ../nbs/13a_sheet.ipynb #d3353784
-def _signed(most):
-    "Colors for numbers around zero."
-    from matplotlib.colors import LinearSegmentedColormap
-
-    colors = ["#16307a", "#6f8fd0", "#fffdf8", "#ee9a76", "#a8260f"]
-    cmap = LinearSegmentedColormap.from_list("signed", colors)
-    return {"cmap": cmap, "vmin": -float(most), "vmax": float(most)}
-
-
-# %% ../nbs/13a_sheet.ipynb #8ef68ed4
-def _draw_embeddings(sheet, tokens, prompt_embeds):
-    embeds = prompt_embeds[: len(tokens)]  # (tokens, d)
-    sheet.row(
+def _draw_embeddings(sheet, names, prompt_embeds):
+    embeds = prompt_embeds[: len(names)]  # (tokens, d)
+    sheet.begin(
         "Prompt embeddings",
         f"The text encoder turns each token into {embeds.shape[1]} numbers that also "
         "know the words before it. Red is above zero, blue below.",
     )
-    h = max(15, min(24, 200 // len(tokens)))
-    left = _LEFT + 116
-    for i, token in enumerate(tokens):
-        y = sheet.y + h * (i + 0.5) + 4.5
-        sheet.text(left - 12, y, token.name[:13], 13, ha="right", family=_MONO)
-    height, scale = h * len(tokens), _signed(embeds.abs().quantile(0.98))
-    sheet.image(left, sheet.y, _RIGHT - left, height, embeds, **scale)
+    h = max(15, min(24, 200 // len(names)))
+    for i, name in enumerate(names):
+        middle = h * (i + 0.5)
+        sheet.code(104, middle + 4.5, name[:13], 13, ha="right")
+    height, scale = h * len(names), signed(embeds.abs().quantile(0.98))
+    sheet.image(116, 0, WIDTH - 116, height, embeds, **scale)
     sheet.end(height)
 
 
 # %% ../nbs/13a_sheet.ipynb #079ffef3
-def _column(i):
-    "Where the i-th tile of a row begins."
-    return _LEFT + i * (_TILE + _GAP)
-
-
-def _tile_height(shape):
-    "How high a tile of this shape is."
-    return round(_TILE * shape[-2] / shape[-1])
-
-
-# %% ../nbs/13a_sheet.ipynb #0f17c987
 def _draw_scale(sheet, x, y):
     "What the colors mean: a bar from -3 to 3."
-    w = _RIGHT - x
+    w = WIDTH - x
     numbers = torch.linspace(-3, 3, 61)[None]  # (1, 61)
-    sheet.image(x, y - 9, w, 18, numbers, **_signed(3))
-    for i, side in enumerate(("left", "center", "right")):
-        label = str(3 * i - 3)
-        sheet.text(x + w * i / 2, y + 27, label, 13, _GREY, ha=side)
+    sheet.image(x, y - 9, w, 18, numbers, **signed(3))
+    sheet.text(x, y + 27, "-3", 13, GREY, ha="left")
+    sheet.text(x + w / 2, y + 27, "0", 13, GREY, ha="center")
+    sheet.text(x + w, y + 27, "3", 13, GREY, ha="right")
 
 
-# %% ../nbs/13a_sheet.ipynb #08c79cf6
 def _draw_noise(sheet, noise, colors):
     c, rows, cols = noise.shape
-    sheet.row(
+    sheet.begin(
         "Starting noise",
         f"Pure chance: {c} × {rows} × {cols} random numbers from the seed. "
         "Nothing of the prompt is in them yet.",
     )
-    h = _tile_height(noise.shape)
-    middle = sheet.y + h / 2
+    h = tile_height(rows, cols)
     for i, channel in enumerate(noise):
-        sheet.image(_column(i), sheet.y, _TILE, h, channel, **_signed(3))
-        sheet.text(_column(i), sheet.y + h + 20, f"channel {i + 1}", 13, _GREY)
-    sheet.arrow(_column(c) + 8, _column(c + 1) - _GAP - 8, middle, "in color")
-    sheet.image(_column(c + 1), sheet.y, _TILE, h, in_color(noise, colors))
-    _draw_scale(sheet, _column(c + 2) + 40, middle)
+        sheet.tile(i, 0, channel, **signed(3))
+        sheet.text(column(i), h + 20, f"channel {i + 1}", 13, GREY)
+    sheet.arrow(column(c) + 8, column(c + 1) - GAP - 8, h / 2, "in color")
+    sheet.tile(c + 1, 0, in_color(noise, colors))
+    _draw_scale(sheet, column(c + 2) + 40, h / 2)
     sheet.end(h + 20)
 
 
@@ -302,80 +187,55 @@ def _eight_of(steps):
 
 
 def _draw_moments(sheet, parts, steps, colors):
-    sheet.row(
+    sheet.begin(
         "Denoising",
         "At each step the UNet says what is noise, and a part of it is taken away. "
         "Above: the noisy latents, in color. "
         "Below: the clean picture it has in mind at that moment.",
     )
-    h = _tile_height(steps[0][1].shape)
-    above, below = sheet.y + 22, sheet.y + 22 + h + _GAP
     for i, (t, noisy, pred_original_sample) in enumerate(_eight_of(steps)):
+        h = tile_height(*noisy.shape[1:])
         in_mind = to_images(parts.decode(pred_original_sample[None]))[0]
-        sheet.text(_column(i), sheet.y + 11, f"t = {t:.0f}", 13, _GREY)
-        sheet.image(_column(i), above, _TILE, h, in_color(noisy, colors))
-        sheet.image(_column(i), below, _TILE, h, np.asarray(in_mind))
-    sheet.end(22 + 2 * h + _GAP)
+        sheet.text(column(i), 11, f"t = {t:.0f}", 13, GREY)
+        sheet.tile(i, 22, in_color(noisy, colors))
+        sheet.tile(i, 22 + h + GAP, np.asarray(in_mind))
+    sheet.end(22 + h + GAP + h)
 
 
 # %% ../nbs/13a_sheet.ipynb #dbec85fa
-def _stretched(x):
-    "Numbers from 0 to 1."
-    return (x - x.min()) / (x.max() - x.min() + 1e-8)
-
-
-def _over(pixels, heat):
-    "A word's map (h/8, w/8) over its picture (h, w, 3) in grey."
-    from matplotlib import colormaps
-
-    grey = _stretched(pixels.mean(-1, keepdims=True))
-    large = F.interpolate(heat[None, None], pixels.shape[:2], mode="bicubic")[0, 0]
-    large = large.clamp(heat.min(), heat.max())  # bicubic overshoots
-    colors = colormaps["magma"](_stretched(large).numpy())[..., :3]
-    return 0.35 * grey + 0.65 * colors
-
-
 def _draw_attention(sheet, picture, words, maps):
-    sheet.row(
+    sheet.begin(
         "Attention",
         "Where the UNet looked for each word while the picture was made: "
         "bright where it looked most.",
     )
-    pixels = np.asarray(picture) / 255
-    h = _tile_height(pixels.shape[:2])
+    h = tile_height(picture.height, picture.width)
     for i, (word, heat) in enumerate(zip(words, maps)):
-        x, y = _column(i % 8), sheet.y + i // 8 * (h + 48)
+        row, place = divmod(i, 8)
+        y = row * (h + 48)
         name = word if len(word) < 16 else word[:14] + "…"
-        sheet.image(x, y, _TILE, h, _over(pixels, heat))
-        sheet.text(x, y + h + 22, name, 15)
+        sheet.tile(place, y, over(picture, heat))
+        sheet.text(column(place), y + h + 22, name)
     rows = math.ceil(len(words) / 8)
     sheet.end(rows * (h + 48) - 26)
 
 
 # %% ../nbs/13a_sheet.ipynb #ab923933
-def _draw_channels(sheet, latents):
-    "The channels in two columns; gives their width and the height of one."
-    w, gap = 248, 16
-    h = round(w * latents.shape[-2] / latents.shape[-1])
-    scale = _signed(latents.abs().quantile(0.99))
-    for i, channel in enumerate(latents):
-        x, y = _LEFT + i % 2 * (w + gap), sheet.y + i // 2 * (h + gap)
-        sheet.image(x, y, w, h, channel, **scale)
-    return 2 * w + gap, h + gap / 2
-
-
 def _draw_result(sheet, latents, picture):
     c, rows, cols = latents.shape
     numbers = 3 * picture.height * picture.width
-    sheet.row(
+    sheet.begin(
         "The picture",
         f"The last latents: {c} × {rows} × {cols} numbers. The decoder unfolds them "
         f"to 3 × {picture.height} × {picture.width}, "
         f"{numbers // latents.numel()} times as many.",
     )
-    width, middle = _draw_channels(sheet, latents)
-    side = 512
-    x, height = _RIGHT - side, round(side * rows / cols)
-    sheet.arrow(_LEFT + width + 20, x - 20, sheet.y + middle, "decoder")
-    sheet.image(x, sheet.y, side, height, np.asarray(picture))
+    w, gap, side = 248, 16, 512
+    h, height = round(w * rows / cols), round(side * rows / cols)
+    scale = signed(latents.abs().quantile(0.99))
+    for i, channel in enumerate(latents):
+        row, col = divmod(i, 2)
+        sheet.image(col * (w + gap), row * (h + gap), w, h, channel, **scale)
+    sheet.arrow(2 * w + gap + 20, WIDTH - side - 20, h + gap / 2, "decoder")
+    sheet.image(WIDTH - side, 0, side, height, np.asarray(picture))
     sheet.end(height)

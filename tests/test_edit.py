@@ -152,9 +152,9 @@ def test_options_are_passed_on():
 @each_edit
 def test_settings_and_changes_say_the_same(edit):
     settings = Settings(num_inference_steps=4, guidance_scale=3.0, seed=1)
-    parts, both = build("tiny"), (PROMPTS, IMAGES)
-    one = edit(parts, *both, settings=settings)
-    two = edit(parts, *both, num_inference_steps=4, guidance_scale=3.0, seed=1)
+    parts, both = build("tiny"), dict(prompt=PROMPTS, image=IMAGES)
+    one = edit(parts, settings=settings, **both)
+    two = edit(parts, num_inference_steps=4, guidance_scale=3.0, seed=1, **both)
     torch.testing.assert_close(one.latents, two.latents, rtol=0, atol=0)
     assert one.settings == two.settings == settings
 
@@ -179,7 +179,8 @@ def test_a_step_of_ones_own(edit, strength):
 @pytest.mark.parametrize("step", [ddim_step, ddpm_step, euler_step, dpm_step])
 @each_edit
 def test_every_step_of_ours(edit, step):
-    result = edit(build("tiny"), PROMPTS, IMAGES, 0.6, scheduler=step, seed=0, **FOUR)
+    both = dict(prompt=PROMPTS, image=IMAGES, strength=0.6, seed=0, **FOUR)
+    result = edit(build("tiny"), scheduler=step, **both)
     assert result.latents.isfinite().all()
 
 
@@ -187,7 +188,8 @@ def test_every_step_of_ours(edit, step):
 def test_another_vae(edit):
     torch.manual_seed(0)
     parts = replace(build("tiny"), vae=AutoencoderTiny().eval())
-    result = edit(parts, PROMPTS, IMAGES, 0.6, seed=0, **FOUR)
+    both = dict(prompt=PROMPTS, image=IMAGES, strength=0.6, seed=0, **FOUR)
+    result = edit(parts, **both)
     assert [image.size for image in result.images] == [(64, 64)] * 2
     assert result.latents.isfinite().all()
 
