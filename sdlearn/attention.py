@@ -6,7 +6,6 @@
 __all__ = [
     "attention",
     "AttentionRecorder",
-    "RecordingProcessor",
     "record_attention",
     "word_positions",
     "word_maps",
@@ -95,7 +94,7 @@ def _grid(size, places):
 
 
 # %% ../nbs/09_attention.ipynb #a3bf3daa
-class RecordingProcessor:
+class _RecordingProcessor:
     "A cross-attention processor that computes attention openly and tells a recorder."
 
     def __init__(
@@ -130,7 +129,7 @@ def _recording(processors, recorder):
     for name in processors:
         if name.endswith("attn2.processor"):
             layer = name.removesuffix(".processor")
-            replaced[name] = RecordingProcessor(recorder, layer)
+            replaced[name] = _RecordingProcessor(recorder, layer)
     return replaced
 
 
@@ -208,7 +207,6 @@ def word_maps(
     return names, torch.stack(maps) if maps else tokens[:0]
 
 
-# %% ../nbs/09_attention.ipynb #69555083
 def _stretched(x):
     "The same numbers from 0 to 1."
     least, most = x.min(), x.max()

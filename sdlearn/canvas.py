@@ -6,14 +6,10 @@
 __all__ = [
     "INK",
     "GREY",
-    "ACCENT",
     "PAPER",
-    "PALE",
     "CHIP",
-    "LEFT",
     "WIDTH",
     "NUMBER",
-    "NAME",
     "TILE",
     "GAP",
     "Canvas",
@@ -22,7 +18,7 @@ __all__ = [
     "signed",
 ]
 
-# %% ../nbs/12b_canvas.ipynb #d19bbabc
+# %% ../nbs/12b_canvas.ipynb #deb99013
 import textwrap
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -32,10 +28,10 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 # %% ../nbs/12b_canvas.ipynb #e246c5bd
-INK, GREY, ACCENT = "#1d2433", "#747c8e", "#d9482b"  # of letters
-PAPER, PALE, CHIP = "#fbfaf6", "#e6e3db", "#e4e9f5"  # of what is behind them
-LEFT, WIDTH = 386, 1150  # pixels: where a stage's drawing begins, and how wide it is
-NUMBER, NAME = -322, -288  # pixels: left of the drawing, a stage's number and name
+INK, GREY, _ACCENT = "#1d2433", "#747c8e", "#d9482b"  # of letters
+PAPER, _PALE, CHIP = "#fbfaf6", "#e6e3db", "#e4e9f5"  # of what is behind them
+_LEFT, WIDTH = 386, 1150  # pixels: where a stage's drawing begins, and how wide it is
+NUMBER, _NAME = -322, -288  # pixels: left of the drawing, a stage's number and name
 TILE, GAP = 128, 18  # pixels: one of eight tiles, and what is between two
 
 
@@ -52,14 +48,14 @@ class Canvas:
 
     def begin(self, name, caption):
         "Start a stage: its number, name and explanation on the left."
-        ends = (LEFT + NUMBER, LEFT + WIDTH)
-        self.ax.plot(ends, (self.top, self.top), color=PALE, lw=1)
+        ends = (_LEFT + NUMBER, _LEFT + WIDTH)
+        self.ax.plot(ends, (self.top, self.top), color=_PALE, lw=1)
         self.top += 36
         self.stages += 1
         lines = textwrap.wrap(caption, 31)
-        self.text(NUMBER, 18, str(self.stages), 24, ACCENT, weight="bold")
-        self.text(NAME, 18, name, 20, weight="bold")
-        self.text(NAME, 34, "\n".join(lines), 14.5, GREY, va="top")
+        self.text(NUMBER, 18, str(self.stages), 24, _ACCENT, weight="bold")
+        self.text(_NAME, 18, name, 20, weight="bold")
+        self.text(_NAME, 34, "\n".join(lines), 14.5, GREY, va="top")
         self.least = 30 + 22 * len(lines)
 
     def end(self, height):
@@ -78,7 +74,7 @@ class Canvas:
         "Text with its baseline at y and letters of so many pixels."
         usual = {"va": "baseline", "family": "DejaVu Sans", "linespacing": 1.5}
         style = {"fontsize": px * 0.72, "color": color, **usual, **kwargs}
-        self.ax.text(LEFT + x, self.top + y, text, parse_math=False, **style)
+        self.ax.text(_LEFT + x, self.top + y, text, parse_math=False, **style)
 
     def code(self, x, y, text, px, color=INK, **kwargs):
         "Text in letters of one width."
@@ -86,13 +82,13 @@ class Canvas:
 
     def box(self, x, y, w, h, color):
         "A box with round corners."
-        corner = (LEFT + x, self.top + y)
-        style = {"boxstyle": "round,pad=0,rounding_size=9", "ec": PALE, "lw": 0}
+        corner = (_LEFT + x, self.top + y)
+        style = {"boxstyle": "round,pad=0,rounding_size=9", "ec": _PALE, "lw": 0}
         self.ax.add_patch(FancyBboxPatch(corner, w, h, fc=color, **style))
 
     def arrow(self, x, x_end, y, label):
         "A level arrow with a word above it."
-        start, end = (LEFT + x, self.top + y), (LEFT + x_end, self.top + y)
+        start, end = (_LEFT + x, self.top + y), (_LEFT + x_end, self.top + y)
         style = {"color": INK, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
         style["arrowstyle"] = "-|>,head_width=0.3,head_length=0.5"
         self.ax.annotate("", end, start, arrowprops=style)
@@ -100,7 +96,7 @@ class Canvas:
 
     def image(self, x, y, w, h, pixels, **kwargs):
         "An array (h, w) or (h, w, 3), in a box; enlarged without smoothing."
-        left, top = LEFT + x, self.top + y
+        left, top = _LEFT + x, self.top + y
         box = (left, left + w, top + h, top)
         how = "nearest" if len(pixels) <= h else "hanning"
         self.ax.imshow(pixels, extent=box, aspect="auto", interpolation=how, **kwargs)

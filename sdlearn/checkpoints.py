@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ["CHECKPOINTS", "load_parts", "find_folder", "lesson_parts"]
 
-# %% ../nbs/14_checkpoints.ipynb #e4703dca
+# %% ../nbs/14_checkpoints.ipynb #9d60b295
 import json
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 
@@ -38,14 +37,14 @@ CHECKPOINTS = {  # short name: hub names that hold the same files, the first to 
     },
 }
 
-# %% ../nbs/14_checkpoints.ipynb #36f5a516
-_PARTS = [field.name for field in fields(Parts)]
+# %% ../nbs/14_checkpoints.ipynb #327bce3e
 _CLASSES = {  # the class of each part; a scheduler's config names its own
     "tokenizer": CLIPTokenizer,
     "text_encoder": CLIPTextModel,
     "vae": diffusers.AutoencoderKL,
     "unet": diffusers.UNet2DConditionModel,
 }
+_PARTS = [*_CLASSES, "scheduler"]
 
 
 def _in_both(stem):
@@ -68,7 +67,7 @@ _FILES = [  # what a pipeline folder must hold; one of those on a line is enough
 ]
 
 
-# %% ../nbs/14_checkpoints.ipynb #fde749f6
+# %% ../nbs/14_checkpoints.ipynb #6a04c139
 def load_parts(
     name_or_path: str = "tiny",  # or a name of `CHECKPOINTS` or the hub, a folder, a .safetensors file
     device=None,  # "cpu", "cuda", "mps"; None takes the fastest
@@ -114,7 +113,7 @@ def _check_task(parts, source):
         )
 
 
-# %% ../nbs/14_checkpoints.ipynb #eaa1c5ef
+# %% ../nbs/14_checkpoints.ipynb #2435ef33
 def find_folder(
     name_or_path: str = "tiny",  # or a name of `CHECKPOINTS` or of the hub, or a folder
     dtype: torch.dtype = torch.float32,  # decides which weights are fetched, if both are there
@@ -184,7 +183,7 @@ def _read(path):
         ) from error
 
 
-# %% ../nbs/14_checkpoints.ipynb #496000a2
+# %% ../nbs/14_checkpoints.ipynb #79361ec6
 def _load_folder(folder, dtype):
     "Parts from a pipeline folder, each by its library's own loader."
     with _in_one_sentence(folder):
@@ -221,6 +220,7 @@ def _by_preference(part, dtype):
 
 
 def _load_network(folder, part, dtype):
+    "A network with the fitting weights, or those that are there."
     names = _by_preference(part, dtype)
     name = next(name for name in names if (folder / name).is_file())
     network, loaded = _CLASSES[part].from_pretrained(
@@ -240,7 +240,7 @@ def _load_scheduler(folder):
     return getattr(diffusers, config["_class_name"]).from_config(config)
 
 
-# %% ../nbs/14_checkpoints.ipynb #ba4924f5
+# %% ../nbs/14_checkpoints.ipynb #a3ed7cd5
 def _load_file(path, config):
     "Parts from a single file in the layout of the original code."
     _check_file(path)
@@ -273,12 +273,11 @@ def _check_file(path):
             )
 
 
-# %% ../nbs/14_checkpoints.ipynb #dfee31d9
+# %% ../nbs/14_checkpoints.ipynb #250d016f
 def _download(name, dtype):
     "The files of a checkpoint, without weights if dtype is None, from the first place that has them."
-    places = CHECKPOINTS.get(name, {name: None})
     for weights in _sets_of_weights(dtype):
-        for place, revision in places.items():
+        for place, revision in CHECKPOINTS.get(name, {name: None}).items():
             try:
                 return _fetch(place, revision, weights)
             except Exception as error:
@@ -294,8 +293,7 @@ def _sets_of_weights(dtype):
     "The weights of all networks in one precision, then in the other."
     if dtype is None:
         return [()]
-    names = [_by_preference(part, dtype) for part in _WEIGHTS]
-    return zip(*names)
+    return zip(*[_by_preference(part, dtype) for part in _WEIGHTS])
 
 
 def _fetch(place, revision, weights):
@@ -312,7 +310,7 @@ def _fetch(place, revision, weights):
     return folder
 
 
-# %% ../nbs/14_checkpoints.ipynb #3d1db261
+# %% ../nbs/14_checkpoints.ipynb #80a44d4d
 def lesson_parts() -> Parts:  # of `SDLEARN_MODEL`, or the tiny ones on the CPU
     "The model that a lesson draws with, in float32, since lessons compare numbers."
     name = os.environ.get("SDLEARN_MODEL")

@@ -14,7 +14,7 @@ __all__ = [
     "starting_noise",
 ]
 
-# %% ../nbs/12a_parts.ipynb #ec95477f
+# %% ../nbs/12a_parts.ipynb #15935c87
 import copy
 from dataclasses import dataclass, fields, replace
 
@@ -28,7 +28,7 @@ from .latents import decode, encode, vae_scale_factor
 from .samplers import StepScheduler
 from .text import embed_tokens, tokenize
 
-# %% ../nbs/12a_parts.ipynb #b1a9a25b
+# %% ../nbs/12a_parts.ipynb #6b9c0cd6
 GUIDANCE_SCALE: float = (
     5.0  # what `generate` and the command take if not told otherwise
 )
@@ -170,7 +170,7 @@ def _with_noise_levels_of(parts, scheduler_class):
     return scheduler_class.from_config({**always, **parts.scheduler.config})
 
 
-# %% ../nbs/12a_parts.ipynb #469ab8d9
+# %% ../nbs/12a_parts.ipynb #fc0f3b51
 def _pick_scheduler(parts, scheduler):
     "The scheduler that is meant, with nothing remembered."
     if scheduler is None:

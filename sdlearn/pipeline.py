@@ -35,7 +35,13 @@ from .core import make_generator, to_images
 from .parts import GUIDANCE_SCALE as GUIDANCE_SCALE
 from .parts import NUM_INFERENCE_STEPS as NUM_INFERENCE_STEPS
 from .parts import SCHEDULERS as SCHEDULERS
-from .parts import Parts, Settings, change_settings, make_scheduler, starting_noise
+from .parts import (
+    Parts,
+    Settings,
+    change_settings,
+    make_scheduler,
+    starting_noise,
+)
 from .samplers import sampling_loop
 from .text import known_words, tokenize, unknown_words, words_cut
 
@@ -84,7 +90,7 @@ def _warn_of_empty(prompts):
         )
 
 
-# %% ../nbs/13_pipeline.ipynb #c60e79c9
+# %% ../nbs/13_pipeline.ipynb #1542504b
 @dataclass
 class Prompts:
     "What to draw and what to steer away from, checked and cut into tokens."
@@ -178,7 +184,7 @@ class Generated:
         return word_maps(self.attention, self.words[index], index, step, resolution)
 
 
-# %% ../nbs/13_pipeline.ipynb #859088d0
+# %% ../nbs/13_pipeline.ipynb #50a71add
 @dataclass
 class Plan:
     "What must be settled before the first step, however the picture begins."

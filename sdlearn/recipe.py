@@ -13,7 +13,7 @@ __all__ = [
     "save_pipeline",
 ]
 
-# %% ../nbs/17_recipe.ipynb #f2fa15bd
+# %% ../nbs/17_recipe.ipynb #618bf23d
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -149,7 +149,7 @@ def _no_such_stage(stage, stages):
     return f"There is no stage {stage!r}: pass one of {known}."
 
 
-# %% ../nbs/17_recipe.ipynb #354c37cf
+# %% ../nbs/17_recipe.ipynb #9b97defc
 def _make_tokenizer(training):
     captions = training.data.captions(training.budget.captions)
     return train_tokenizer(captions)
@@ -167,7 +167,7 @@ def _make_clip(training, tokenizer):
     return training.fit("clip", clip, contrastive_loss, pairs, batch_size=128)
 
 
-# %% ../nbs/17_recipe.ipynb #e7f0b2e9
+# %% ../nbs/17_recipe.ipynb #7c733902
 def _make_vae(training):
     vae = training.untrained(tiny_vae)
     images = pictures(training.data)
@@ -187,7 +187,7 @@ def _make_decoder(training, vae):
     return training.fit("decoder", vae, decoder_loss, images, batch_size=16)
 
 
-# %% ../nbs/17_recipe.ipynb #f54991d7
+# %% ../nbs/17_recipe.ipynb #ee79e21a
 def _make_latents(training, vae):
     "The encoded data set. All processes train the VAE, but one encodes."
     data, n = training.data, training.budget.scenes
@@ -261,10 +261,11 @@ def save_pipeline(
 ):
     "A diffusers pipeline folder in float16, with the whole CLIP and the judge beside it."
     with replace_on_success(out) as folder:
-        _half(training.run("clip")).save_pretrained(folder / "clip")
+        clip = _half(training.run("clip"))
+        clip.save_pretrained(folder / "clip")
         parts = Parts(
             training.run("tokenizer"),
-            _text_tower(folder / "clip"),
+            _text_tower(clip),
             _half(training.run("decoder")),
             _half(training.run("unet")),
             tiny_scheduler(),
@@ -283,9 +284,14 @@ def _half(network):
     return deepcopy(network).half()
 
 
-def _text_tower(folder):
-    "The text tower of a CLIP folder, in float16. The cast copies: no hold on the file."
-    return CLIPTextModel.from_pretrained(folder, dtype=torch.float32).half()
+@torch.no_grad()
+def _text_tower(clip):
+    "A copy of the text tower of a CLIP, as a network of its own."
+    tower = CLIPTextModel(clip.config.text_config).to(clip.dtype)
+    pairs = zip(tower.parameters(), clip.text_model.parameters(), strict=True)
+    for ours, theirs in pairs:
+        ours.copy_(theirs)
+    return tower
 
 
 def _name_float32(path):

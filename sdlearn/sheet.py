@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["fit_colors", "in_color", "stages_sheet"]
 
-# %% ../nbs/13a_sheet.ipynb #b64dd4e5
+# %% ../nbs/13a_sheet.ipynb #8e8e3a27
 import math
 import textwrap
 

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ["learning_rate", "TrainingSettings", "save_state", "load_state", "train"]
 
-# %% ../nbs/05_training.ipynb #8b6814e7
+# %% ../nbs/05_training.ipynb #8d4e147f
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,12 +33,12 @@ def learning_rate(
     steps: int,  # steps in all
 ) -> float:  # factor from 0 to 1
     "A short linear warm-up, then half a cosine down to zero."
-    warmup = max(1, steps // 50)
-    cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-    return min((step + 1) / warmup, cosine)
+    warmup = (step + 1) / max(1, steps // 50)
+    angle = math.pi * step / steps
+    return min(warmup, 0.5 + 0.5 * math.cos(angle))
 
 
-# %% ../nbs/05_training.ipynb #685c1121
+# %% ../nbs/05_training.ipynb #dc29b75b
 @dataclass(frozen=True)
 class TrainingSettings:
     "How to train. `train` takes each of these as a keyword."
@@ -62,10 +64,11 @@ def _batches(dataset, how, done, accelerator):
     if isinstance(dataset, Sized):
         dataset = Endless(dataset)
     processes = accelerator.num_processes
-    rounds = math.ceil((how.steps - done) / processes)
+    left = how.steps - done
+    rounds = math.ceil(left / processes)
     first = done * how.batch_size
-    items = range(first, first + rounds * processes * how.batch_size)
-    share = items[accelerator.process_index :: processes]
+    end = first + rounds * processes * how.batch_size
+    share = range(first, end)[accelerator.process_index :: processes]
     context = "fork" if how.workers else None
     return DataLoader(
         dataset,
@@ -77,6 +80,11 @@ def _batches(dataset, how, done, accelerator):
 
 
 # %% ../nbs/05_training.ipynb #8734225d
+def _copy(tensor):
+    "A tensor as safetensors wants it: whole, in order, sharing its memory with none."
+    return tensor.detach().cpu().clone().contiguous()
+
+
 def save_state(
     path,  # safetensors file, replaced as a whole
     model,  # network
@@ -86,6 +94,7 @@ def save_state(
 ):
     "All that a training needs to go on, in one file."
     tensors = {"losses": torch.tensor(losses)}
+    tensors["updates"] = torch.tensor(ema.optimization_step)
     for name, tensor in model.state_dict().items():
         tensors[f"model.{name}"] = tensor
     for i, average in enumerate(ema.shadow_params):
@@ -93,9 +102,7 @@ def save_state(
     for i, moments in optimizer.state_dict()["state"].items():
         for name, tensor in moments.items():
             tensors[f"optimizer.{i}.{name}"] = tensor
-    copies = {}
-    for name, tensor in tensors.items():
-        copies[name] = tensor.detach().cpu().clone().contiguous()
+    copies = {name: _copy(tensor) for name, tensor in tensors.items()}
     with replace_on_success(path) as temporary:
         save_file(copies, temporary)
 
@@ -112,12 +119,12 @@ def _below(prefix, tensors):
 
 def _load_optimizer(optimizer, tensors):
     "Gives an optimizer its moments back, named such as `3.exp_avg`."
-    state = optimizer.state_dict()
-    state["state"] = defaultdict(dict)
+    moments = defaultdict(dict)
     for place, tensor in tensors.items():
         i, name = place.split(".")
-        state["state"][int(i)][name] = tensor
-    optimizer.load_state_dict(state)
+        moments[int(i)][name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def load_state(
@@ -132,8 +139,7 @@ def load_state(
     for i, average in enumerate(ema.shadow_params):
         average.copy_(tensors[f"ema.{i}"])
     _load_optimizer(optimizer, _below("optimizer.", tensors))
-    updates = [t for name, t in tensors.items() if name.endswith(".step")]
-    ema.optimization_step = int(updates[0])  # the optimizer counts them for both
+    ema.optimization_step = tensors["updates"].item()
     return tensors["losses"].tolist()
 
 
@@ -157,11 +163,12 @@ def _start(model, loss_fn, how, checkpoint, accelerator):
     losses = []
     if checkpoint and Path(checkpoint).exists():
         losses = load_state(checkpoint, model, optimizer, ema)
-    objective, optimizer = accelerator.prepare(_Objective(model, loss_fn), optimizer)
+    objective = _Objective(model, loss_fn)
+    objective, optimizer = accelerator.prepare(objective, optimizer)
     return objective, optimizer, ema, losses
 
 
-# %% ../nbs/05_training.ipynb #b9cd2d67
+# %% ../nbs/05_training.ipynb #d3a57440
 def _set_rate(optimizer, how, done):
     "The learning rate for the batch after `done` others."
     rate = how.lr * learning_rate(done, how.steps)
@@ -196,23 +203,26 @@ def _update(loss, model, optimizer, ema, accelerator):
 
 
 # %% ../nbs/05_training.ipynb #db3ce0bc
-def _progress(losses, how, accelerator):
+def _progress(done, how, accelerator):
     "A progress bar, on the first process only."
-    # An explicit disable=False would override TQDM_DISABLE.
-    hidden = {} if accelerator.is_main_process else {"disable": True}
-    return tqdm(total=how.steps, initial=len(losses), leave=False, **hidden)
+    bar = partial(tqdm, total=how.steps, initial=done, leave=False)
+    if accelerator.is_main_process:
+        return bar()  # disable=False would override TQDM_DISABLE
+    return bar(disable=True)
 
 
 def _record(loss, losses, bar, accelerator):
-    "One loss more from each process."
-    new = accelerator.gather(loss.detach()[None]).tolist()
+    "One loss more from each process; the number of losses is the number of batches done."
+    own = loss.detach()[None]
+    new = accelerator.gather(own).tolist()
     losses.extend(new)
-    recent = losses[-100:]
+    mean = statistics.fmean(losses[-100:])
     bar.update(len(new))
-    bar.set_postfix(loss=f"{sum(recent) / len(recent):.4f}")
+    bar.set_postfix(loss=f"{mean:.4f}")
+    return len(losses)
 
 
-# %% ../nbs/05_training.ipynb #493a80f1
+# %% ../nbs/05_training.ipynb #eb446bb3
 def _open_autocasts():
     "How many blocks of torch.autocast are open: PyTorch tells when it counts."
     torch.autocast_increment_nesting()
@@ -264,21 +274,21 @@ def train(
     accelerator = Accelerator(device_placement=False)
     start = _start(model, loss_fn, how, checkpoint, accelerator)
     objective, optimizer, ema, losses = start
-    batches = _batches(dataset, how, len(losses), accelerator)
+    done = saved = len(losses)
+    batches = _batches(dataset, how, done, accelerator)
     writes = checkpoint and accelerator.is_main_process
-    saved = len(losses)
-    with _in_training(model), _progress(losses, how, accelerator) as bar:
+    with _in_training(model), _progress(done, how, accelerator) as bar:
         for batch in batches:
-            _set_rate(optimizer, how, len(losses))
-            generator = _noise_source(how, len(losses), accelerator)
+            _set_rate(optimizer, how, done)
+            generator = _noise_source(how, done, accelerator)
             loss = _loss(objective, batch, generator, how)
             _update(loss, model, optimizer, ema, accelerator)
-            _record(loss, losses, bar, accelerator)
-            is_time = len(losses) >= min(saved + how.save_every, steps)
-            if writes and is_time:
+            done = _record(loss, losses, bar, accelerator)
+            next_saving = min(saved + how.save_every, steps)
+            if writes and done >= next_saving:
                 save_state(checkpoint, model, optimizer, ema, losses)
-                saved = len(losses)
+                saved = done
             if on_step:
-                on_step(len(losses), model, ema)
+                on_step(done, model, ema)
     ema.copy_to(model.parameters())
     return losses

@@ -44,13 +44,12 @@ def phrase(
     return f"{_NUMBERS.get(thing.count, article)} {words}"
 
 
-# %% ../nbs/02_world.ipynb #94ee7ef4
+# %% ../nbs/02_world.ipynb #8b536e72
 def _named(rng, thing):
     "Does a caption name its color? Always, unless it goes without saying."
     return thing.color not in NOUNS[thing.noun].natural or rng.random() < 0.6
 
 
-# %% ../nbs/02_world.ipynb #3d0f444a
 def _sentence(rng, scene):
     "What is in the picture."
     phrases = [phrase(thing, _named(rng, thing)) for thing in scene.things]
@@ -68,7 +67,6 @@ def _airborne(rng, thing):
     return phrase(thing, _named(rng, thing), flying=not where) + where
 
 
-# %% ../nbs/02_world.ipynb #8b536e72
 def caption(
     scene,  # a `Scene`
     rng=None,  # `random.Random`; without one, a scene has one caption
@@ -131,73 +129,6 @@ def parse(
     return Scene(things, relation, places[0] if places else None)
 
 
-# %% ../nbs/02_world.ipynb #034868cd
-_RIDERS = tuple("panda cat horse elephant monkey bird astronaut man".split())
-_MOUNTS = tuple("horse elephant fish car boat cat bird ball star".split())
-_FOOD = tuple("taco apple fish".split())
-
-
-def _pairs(relation):
-    "Which nouns may come first in a relation, and which second."
-    if relation == "riding":
-        return _RIDERS, _MOUNTS
-    if relation == "sitting on":
-        return _RIDERS, tuple(n for n, own in NOUNS.items() if own.seat)
-    if relation == "eating":
-        return tuple(n for n, own in NOUNS.items() if own.mouth), _FOOD
-    return tuple(NOUNS), tuple(NOUNS)
-
-
-# %% ../nbs/02_world.ipynb #31f8ed04
-def _a_thing(rng, name, count=1, size=None):
-    "A thing in a natural color, or in any."
-    natural = NOUNS[name].natural
-    if not natural:
-        return Thing(name, None, size, count)
-    choices = natural if rng.random() < 0.35 else tuple(COLORS)
-    return Thing(name, rng.choice(choices), size, count)
-
-
-def _a_size(rng, share):
-    "A size in `share` of all cases."
-    return rng.choice(tuple(SIZES)) if rng.random() < share else None
-
-
-# %% ../nbs/02_world.ipynb #f2437040
-def _a_pair(rng):
-    "Two different things and their relation."
-    relation = rng.choice(tuple(RELATIONS))
-    firsts, seconds = _pairs(relation)
-    a = rng.choice(firsts)
-    b = rng.choice([name for name in seconds if name != a])
-    is_free = relation in ("left of", "right of", "next to", "and")
-    size = _a_size(rng, 0.25 if is_free else 0)
-    return (_a_thing(rng, a, size=size), _a_thing(rng, b)), relation
-
-
-def _a_few(rng, count):
-    "One thing, or two or three of a kind."
-    name = rng.choice(tuple(NOUNS))
-    size = _a_size(rng, 0.3) if count == 1 else None
-    return (_a_thing(rng, name, count, size),), None
-
-
-# %% ../nbs/02_world.ipynb #34d58330
-def _a_scene(rng):
-    "Any scene."
-    kind = rng.random()
-    if kind < 0.45:
-        things, relation = _a_pair(rng)
-    elif kind < 0.6:
-        things, relation = _a_few(rng, rng.choice((2, 3)))
-    else:
-        things, relation = _a_few(rng, 1)
-    place = None
-    if rng.random() < 0.75:
-        place = rng.choice([name for name in PLACES if name])
-    return Scene(things, relation, place, rng.getrandbits(32))
-
-
 # %% ../nbs/02_world.ipynb #f5c40cf1
 HELD_OUT_PROMPTS = (
     "an astronaut riding a horse",
@@ -219,7 +150,6 @@ _SALT = 7  # another number holds out other facts
 _SAME = {"riding": "on", "sitting on": "on", "next to": "and"}
 
 
-# %% ../nbs/02_world.ipynb #fea3c3f3
 def _bond(relation, a, b):
     "One name for what looks the same: below is above reversed, and who rides a fish sits on it."
     if relation == "below":
@@ -258,13 +188,77 @@ def held_out(
     return fact in _FAMOUS or int(digest, 16) % n == 0
 
 
-# %% ../nbs/02_world.ipynb #3dea5071
 def split_of(
     scene,  # a `Scene`
 ) -> str:  # "train" or "held-out"
     "Where a scene belongs: wording, position and size do not matter."
     withheld = any(held_out(fact, n) for fact, n in facts(scene))
     return "held-out" if withheld else "train"
+
+
+# %% ../nbs/02_world.ipynb #034868cd
+_RIDERS = tuple("panda cat horse elephant monkey bird astronaut man".split())
+_MOUNTS = tuple("horse elephant fish car boat cat bird ball star".split())
+_FOOD = tuple("taco apple fish".split())
+
+
+def _pairs(relation):
+    "Which nouns may come first in a relation, and which second."
+    if relation == "riding":
+        return _RIDERS, _MOUNTS
+    if relation == "sitting on":
+        return _RIDERS, tuple(n for n, own in NOUNS.items() if own.seat)
+    if relation == "eating":
+        return tuple(n for n, own in NOUNS.items() if own.mouth), _FOOD
+    return tuple(NOUNS), tuple(NOUNS)
+
+
+def _a_thing(rng, name, count=1, size=None):
+    "A thing in a natural color, or in any."
+    natural = NOUNS[name].natural
+    if not natural:
+        return Thing(name, None, size, count)
+    choices = natural if rng.random() < 0.35 else tuple(COLORS)
+    return Thing(name, rng.choice(choices), size, count)
+
+
+def _a_size(rng, share):
+    "A size in `share` of all cases."
+    return rng.choice(tuple(SIZES)) if rng.random() < share else None
+
+
+# %% ../nbs/02_world.ipynb #34d58330
+def _a_pair(rng):
+    "Two different things and their relation."
+    relation = rng.choice(tuple(RELATIONS))
+    firsts, seconds = _pairs(relation)
+    a = rng.choice(firsts)
+    b = rng.choice([name for name in seconds if name != a])
+    is_free = relation in ("left of", "right of", "next to", "and")
+    size = _a_size(rng, 0.25 if is_free else 0)
+    return (_a_thing(rng, a, size=size), _a_thing(rng, b)), relation
+
+
+def _a_few(rng, count):
+    "One thing, or two or three of a kind."
+    name = rng.choice(tuple(NOUNS))
+    size = _a_size(rng, 0.3) if count == 1 else None
+    return (_a_thing(rng, name, count, size),), None
+
+
+def _a_scene(rng):
+    "Any scene."
+    kind = rng.random()
+    if kind < 0.45:
+        things, relation = _a_pair(rng)
+    elif kind < 0.6:
+        things, relation = _a_few(rng, rng.choice((2, 3)))
+    else:
+        things, relation = _a_few(rng, 1)
+    place = None
+    if rng.random() < 0.75:
+        place = rng.choice([name for name in PLACES if name])
+    return Scene(things, relation, place, rng.getrandbits(32))
 
 
 # %% ../nbs/02_world.ipynb #4884621f

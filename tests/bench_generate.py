@@ -1,4 +1,7 @@
-"How long a warm `generate` takes beside the stock pipeline: `python -m tests.bench_generate [--model tiny] [--runs 15]`."
+"""How long a warm `generate` takes beside the stock pipeline.
+
+`python -m tests.bench_generate [--model tiny] [--runs 15]`
+"""
 
 import argparse
 import gc
@@ -7,14 +10,16 @@ import time
 
 import torch
 
+from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator
-from sdlearn.pipeline import GUIDANCE_SCALE, NUM_INFERENCE_STEPS, generate, load_parts
+from sdlearn.parts import GUIDANCE_SCALE, NUM_INFERENCE_STEPS
+from sdlearn.pipeline import generate
 
 PROMPT = "a red cat at the beach"
 
 
 def seconds(draw):
-    "Processor time of one picture, which a busy machine does not change."
+    """Processor time of one picture, which a busy machine does not change."""
     gc.collect()
     start = time.process_time()
     draw()
@@ -22,18 +27,20 @@ def seconds(draw):
 
 
 def compare(parts, runs=15, **kwargs):
-    "Medians of both, from interleaved runs on one thread."
+    """Medians of both, from interleaved runs on one thread."""
     torch.set_num_threads(1)
     pipe = parts.to_pipeline()
     pipe.set_progress_bar_config(leave=False)  # as ours
-    kwargs = dict(
-        guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS, **kwargs
-    )
-    ours, stock = (
-        (lambda: generate(parts, PROMPT, generator=make_generator(0), **kwargs)),
-        (lambda: pipe(PROMPT, generator=make_generator(0), **kwargs)),
-    )
-    ours(), stock()
+    usual = dict(guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS)
+    settings = {**usual, **kwargs}
+
+    def ours():
+        return generate(parts, PROMPT, generator=make_generator(0), **settings)
+
+    def stock():
+        return pipe(PROMPT, generator=make_generator(0), **settings)
+
+    ours(), stock()  # warm both
     times = {ours: [], stock: []}
     for i in range(runs):
         for draw in (ours, stock) if i % 2 else (stock, ours):
@@ -47,6 +54,5 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=15)
     args = parser.parse_args()
     mine, theirs = compare(load_parts(args.model, device="cpu"), args.runs)
-    print(
-        f"generate {mine:.3f} s, StableDiffusionPipeline {theirs:.3f} s, ratio {mine / theirs:.3f}"
-    )
+    print(f"generate {mine:.3f} s, StableDiffusionPipeline {theirs:.3f} s")
+    print(f"ratio {mine / theirs:.3f}")

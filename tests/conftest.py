@@ -1,5 +1,6 @@
 """What several tests share."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,8 +30,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def assert_same_picture(image, expected):
+    """Equal but for rounding, which differs from one way to load a model to another."""
+    assert image.size == expected.size
+    difference = np.asarray(image, int) - np.asarray(expected, int)
+    assert abs(difference).max() <= 1
+
+
 def sentence(error):
-    "The message, which must be one line that ends as a sentence."
+    """The message, which must be one line that ends as a sentence."""
     text = str(error.value)
     assert "\n" not in text and text.endswith(".") and len(text) < 500, text
     return text

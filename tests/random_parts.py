@@ -1,4 +1,7 @@
-"Randomly initialised Stable Diffusions, built from configs: the tiny one's shape, and 1.x and 2.x at reduced width."
+"""Randomly initialised Stable Diffusions, built from configs.
+
+The shape of the tiny one, and those of 1.x and 2.x at reduced width.
+"""
 
 import re
 
@@ -7,8 +10,9 @@ from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from sdlearn.pipeline import Parts
-from sdlearn.text import sample_captions, train_tokenizer
+from sdlearn.data import sample_captions
+from sdlearn.parts import Parts
+from sdlearn.text import train_tokenizer
 
 BLOCKS = {
     "tiny": dict(
@@ -61,51 +65,38 @@ TEXT = {
 
 
 def build_tokenizer(max_length, pad_token):
-    "A tokenizer of the picture world, padded as the real ones are."
-    tokenizer = train_tokenizer(
-        sample_captions(300), vocab_size=800, max_length=max_length
-    )
+    """A tokenizer of the picture world, padded as the real ones are."""
+    captions = sample_captions(300)
+    tokenizer = train_tokenizer(captions, vocab_size=800, max_length=max_length)
     tokenizer.pad_token = pad_token
     return tokenizer
 
 
 def build_scheduler(prediction_type="epsilon", cls=PNDMScheduler, **kwargs):
-    "A scheduler with Stable Diffusion's betas."
-    return cls.from_config(
-        dict(
-            num_train_timesteps=1000,
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            skip_prk_steps=True,
-            steps_offset=1,
-            prediction_type=prediction_type,
-            **kwargs,
-        )
+    """A scheduler with Stable Diffusion's betas."""
+    config = dict(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        skip_prk_steps=True,
+        steps_offset=1,
+        prediction_type=prediction_type,
     )
+    return cls.from_config({**config, **kwargs})
 
 
-def build_parts(kind="tiny", prediction_type=None, seed=0, **kwargs):
-    "The five parts of one kind, with random weights."
-    torch.manual_seed(seed)
-    tokenizer = build_tokenizer(
-        TEXT[kind]["max_position_embeddings"], "!" if kind == "sd2" else "<|endoftext|>"
-    )
+def build_text_encoder(kind, tokenizer):
     end = tokenizer.eos_token_id
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            bos_token_id=end - 1,
-            eos_token_id=end,
-            **TEXT[kind],
-        )
-    )
-    unet = UNet2DConditionModel(
-        sample_size=8, layers_per_block=1, norm_num_groups=16, **BLOCKS[kind], **kwargs
-    )
-    vae = AutoencoderKL(
+    ends = dict(bos_token_id=end - 1, eos_token_id=end)
+    config = CLIPTextConfig(vocab_size=len(tokenizer), **ends, **TEXT[kind])
+    return CLIPTextModel(config)
+
+
+def build_vae():
+    return AutoencoderKL(
         block_out_channels=(16, 32, 64, 64),
         layers_per_block=1,
         norm_num_groups=8,
@@ -113,114 +104,132 @@ def build_parts(kind="tiny", prediction_type=None, seed=0, **kwargs):
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
     )
-    scheduler = build_scheduler(
-        prediction_type or ("v_prediction" if kind == "sd2" else "epsilon")
-    )
+
+
+def build_unet(kind, **kwargs):
+    usual = dict(sample_size=8, layers_per_block=1, norm_num_groups=16)
+    return UNet2DConditionModel(**usual, **BLOCKS[kind], **kwargs)
+
+
+def build_parts(kind="tiny", prediction_type=None, seed=0, **kwargs):
+    """The five parts of one kind, with random weights."""
+    torch.manual_seed(seed)
+    pad_token = "!" if kind == "sd2" else "<|endoftext|>"
+    tokenizer = build_tokenizer(TEXT[kind]["max_position_embeddings"], pad_token)
+    text_encoder = build_text_encoder(kind, tokenizer)
+    unet = build_unet(kind, **kwargs)
+    vae = build_vae()
+    usual = "v_prediction" if kind == "sd2" else "epsilon"
+    scheduler = build_scheduler(prediction_type or usual)
     return Parts(tokenizer, text_encoder.eval(), vae.eval(), unet.eval(), scheduler)
 
 
+# The layout of the original Stable Diffusion code
+
+
 def to_single_file(parts, path):
-    "Saves parts as one file in the layout and with the names of the original Stable Diffusion code."
-    unet = {
-        f"model.diffusion_model.{_unet_name(k, parts.unet.config)}": v
-        for k, v in parts.unet.state_dict().items()
+    """Save parts as one file with the names of the original Stable Diffusion code."""
+    tensors = {
+        **_unet_tensors(parts.unet),
+        **_vae_tensors(parts.vae),
+        **_text_tensors(parts.text_encoder),
     }
-    vae = {
-        f"first_stage_model.{_vae_name(k, len(parts.vae.config.block_out_channels))}": v
-        for k, v in parts.vae.state_dict().items()
-    }
-    vae = {
-        k: v[:, :, None, None] if ".attn_1." in k and v.ndim == 2 else v
-        for k, v in vae.items()
-    }
-    text = (
-        _open_clip_names
-        if parts.text_encoder.config.hidden_act == "gelu"
-        else _clip_names
-    )(parts.text_encoder)
-    save_file({k: v.contiguous() for k, v in (unet | vae | text).items()}, path)
+    save_file({name: o.contiguous() for name, o in tensors.items()}, path)
 
 
 def _renamed(name, pairs):
+    """The name after all replacements, in order."""
     for old, new in pairs.items():
         name = re.sub(old, new, name)
     return name
 
 
-def _unet_name(name, config):
-    layers = config.layers_per_block
-    name = _renamed(
-        name,
-        {
-            r"^time_embedding\.linear_(\d)": lambda m: (
-                f"time_embed.{2 * int(m[1]) - 2}"
-            ),
-            "^conv_in": "input_blocks.0.0",
-            "^conv_norm_out": "out.0",
-            "^conv_out": "out.2",
-        },
-    )
-    parts = {
-        "resnets": lambda side, i, j: f"{j + i * (layers + 1) + (side == 'input')}.0",
-        "attentions": lambda side, i, j: (
-            f"{j + i * (layers + 1) + (side == 'input')}.1"
-        ),
+def _unet_tensors(unet):
+    return {
+        f"model.diffusion_model.{_unet_name(name, unet.config)}": o
+        for name, o in unet.state_dict().items()
     }
-    name = re.sub(
-        r"^(down|up)_blocks\.(\d)\.(resnets|attentions)\.(\d)",
-        lambda m: (
-            (side := "input" if m[1] == "down" else "output")
-            + "_blocks."
-            + parts[m[3]](side, int(m[2]), int(m[4]))
-        ),
-        name,
-    )
-    name = re.sub(
-        r"^down_blocks\.(\d)\.downsamplers\.0\.conv",
-        lambda m: f"input_blocks.{(int(m[1]) + 1) * (layers + 1)}.0.op",
-        name,
-    )
-    name = re.sub(
-        r"^up_blocks\.(\d)\.upsamplers\.0",
-        lambda m: (
-            f"output_blocks.{int(m[1]) * (layers + 1) + layers}.{1 if 'Cross' not in config.up_block_types[int(m[1])] else 2}"
-        ),
-        name,
-    )
-    name = _renamed(
-        name,
-        {
-            r"^mid_block\.resnets\.(\d)": lambda m: f"middle_block.{2 * int(m[1])}",
-            r"^mid_block\.attentions\.0": "middle_block.1",
-        },
-    )
-    return _renamed(
-        name,
-        {
-            r"\.norm1\.(?=weight|bias)(?<!transformer_blocks\.0\.norm1\.)": ".in_layers.0.",
-            r"\.conv1\.": ".in_layers.2.",
-            r"(?<!transformer_blocks\.0)\.norm2\.": ".out_layers.0.",
-            r"\.conv2\.": ".out_layers.3.",
-            r"\.time_emb_proj\.": ".emb_layers.1.",
-            r"\.conv_shortcut\.": ".skip_connection.",
-        },
-    )
+
+
+RESNET_NAMES = {
+    r"\.norm1\.(?=weight|bias)(?<!transformer_blocks\.0\.norm1\.)": ".in_layers.0.",
+    r"\.conv1\.": ".in_layers.2.",
+    r"(?<!transformer_blocks\.0)\.norm2\.": ".out_layers.0.",
+    r"\.conv2\.": ".out_layers.3.",
+    r"\.time_emb_proj\.": ".emb_layers.1.",
+    r"\.conv_shortcut\.": ".skip_connection.",
+}
+
+
+def _unet_name(name, config):
+    per_level = config.layers_per_block + 1  # blocks of one size on the way down
+
+    def time(found):
+        return f"time_embed.{2 * int(found[1]) - 2}"
+
+    def down(found):
+        level, kind, i = int(found[1]), found[2], int(found[3])
+        return f"input_blocks.{level * per_level + i + 1}.{INSIDE[kind]}"
+
+    def smaller(found):
+        return f"input_blocks.{(int(found[1]) + 1) * per_level}.0.op"
+
+    def up(found):
+        level, kind, i = int(found[1]), found[2], int(found[3])
+        return f"output_blocks.{level * per_level + i}.{INSIDE[kind]}"
+
+    def larger(found):
+        level = int(found[1])
+        with_words = "Cross" in config.up_block_types[level]
+        last = level * per_level + config.layers_per_block
+        return f"output_blocks.{last}.{2 if with_words else 1}"
+
+    def middle(found):
+        return f"middle_block.{2 * int(found[1])}"
+
+    where = {
+        r"^time_embedding\.linear_(\d)": time,
+        "^conv_in": "input_blocks.0.0",
+        "^conv_norm_out": "out.0",
+        "^conv_out": "out.2",
+        r"^down_blocks\.(\d)\.(resnets|attentions)\.(\d)": down,
+        r"^down_blocks\.(\d)\.downsamplers\.0\.conv": smaller,
+        r"^up_blocks\.(\d)\.(resnets|attentions)\.(\d)": up,
+        r"^up_blocks\.(\d)\.upsamplers\.0": larger,
+        r"^mid_block\.resnets\.(\d)": middle,
+        r"^mid_block\.attentions\.0": "middle_block.1",
+    }
+    return _renamed(name, {**where, **RESNET_NAMES})
+
+
+INSIDE = {"resnets": 0, "attentions": 1}  # places in a block of the original code
+
+
+def _vae_tensors(vae):
+    levels = len(vae.config.block_out_channels)
+    tensors = {}
+    for name, o in vae.state_dict().items():
+        name = f"first_stage_model.{_vae_name(name, levels)}"
+        linear = ".attn_1." in name and o.ndim == 2  # once a convolution
+        tensors[name] = o[:, :, None, None] if linear else o
+    return tensors
 
 
 def _vae_name(name, levels):
+    def mirrored(found):
+        return f"up.{levels - 1 - int(found[1])}"
+
     return _renamed(
         name,
         {
-            r"(encoder)\.down_blocks\.(\d)\.resnets\.": r"\1.down.\2.block.",
+            r"down_blocks\.(\d)\.resnets\.": r"down.\1.block.",
             r"down_blocks\.(\d)\.downsamplers\.0\.conv": r"down.\1.downsample.conv",
-            r"(decoder)\.up_blocks\.(\d)\.resnets\.": lambda m: (
-                f"decoder.up.{levels - 1 - int(m[2])}.block."
-            ),
-            r"up_blocks\.(\d)\.upsamplers\.0\.conv": lambda m: (
-                f"up.{levels - 1 - int(m[1])}.upsample.conv"
-            ),
+            r"up_blocks\.(\d)": mirrored,
+            r"(up\.\d)\.resnets\.": r"\1.block.",
+            r"(up\.\d)\.upsamplers\.0\.conv": r"\1.upsample.conv",
             "conv_shortcut": "nin_shortcut",
-            r"mid_block\.resnets\.(\d)": lambda m: f"mid.block_{int(m[1]) + 1}",
+            r"mid_block\.resnets\.0": "mid.block_1",
+            r"mid_block\.resnets\.1": "mid.block_2",
             r"mid_block\.attentions\.0": "mid.attn_1",
             r"group_norm\.": "norm.",
             r"to_(q|k|v)\.": r"\1.",
@@ -230,47 +239,40 @@ def _vae_name(name, levels):
     )
 
 
-def _clip_names(text_encoder):
-    return {
-        "cond_stage_model.transformer.text_model." + k.removeprefix("text_model."): v
-        for k, v in text_encoder.state_dict().items()
-    }
-
-
-def _open_clip_names(text_encoder):
-    tensors, names = (
-        {},
-        {
-            "layer_norm1": "ln_1",
-            "layer_norm2": "ln_2",
-            "mlp.fc1": "mlp.c_fc",
-            "mlp.fc2": "mlp.c_proj",
-            "self_attn.out_proj": "attn.out_proj",
-        },
-    )
+def _text_tensors(text_encoder):
+    """OpenAI's CLIP for 1.x, OpenCLIP for 2.x."""
     state = {
-        k.removeprefix("text_model."): v for k, v in text_encoder.state_dict().items()
+        name.removeprefix("text_model."): o
+        for name, o in text_encoder.state_dict().items()
     }
-    for k, v in state.items():
-        k = k.replace("encoder.layers.", "transformer.resblocks.").replace(
-            "final_layer_norm", "ln_final"
-        )
-        k = k.replace("embeddings.token_embedding", "token_embedding").replace(
-            "embeddings.position_embedding.weight", "positional_embedding"
-        )
-        for old, new in names.items():
-            k = k.replace(old, new)
-        if ".self_attn.q_proj." in k:
-            kind = k.split(".")[-1]
-            whole = [
-                state[f"encoder.layers.{k.split('.')[2]}.self_attn.{o}_proj.{kind}"]
-                for o in "qkv"
-            ]
-            tensors[
-                "cond_stage_model.model."
-                + k.replace("self_attn.q_proj.", "attn.in_proj_")
-            ] = torch.cat(whole)
-        elif ".self_attn." not in k:
-            tensors["cond_stage_model.model." + k] = v
-    width = text_encoder.config.hidden_size
-    return tensors | {"cond_stage_model.model.text_projection": torch.eye(width)}
+    if text_encoder.config.hidden_act == "gelu":
+        return _open_clip_tensors(state, text_encoder.config.hidden_size)
+    start = "cond_stage_model.transformer.text_model."
+    return {start + name: o for name, o in state.items()}
+
+
+OPEN_CLIP_NAMES = {
+    r"encoder\.layers\.": "transformer.resblocks.",
+    "final_layer_norm": "ln_final",
+    r"embeddings\.token_embedding": "token_embedding",
+    r"embeddings\.position_embedding\.weight": "positional_embedding",
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    r"mlp\.fc1": "mlp.c_fc",
+    r"mlp\.fc2": "mlp.c_proj",
+    r"self_attn\.out_proj": "attn.out_proj",
+    r"self_attn\.q_proj\.": "attn.in_proj_",
+}
+
+
+def _open_clip_tensors(state, width):
+    start = "cond_stage_model.model."
+    tensors = {start + "text_projection": torch.eye(width)}
+    for name, o in state.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            continue  # query, key and value are one matrix there
+        if ".q_proj." in name:
+            others = [name.replace("q_proj", f"{kind}_proj") for kind in "qkv"]
+            o = torch.cat([state[other] for other in others])
+        tensors[start + _renamed(name, OPEN_CLIP_NAMES)] = o
+    return tensors

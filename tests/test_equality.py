@@ -1,29 +1,31 @@
-"`generate` equals diffusers' StableDiffusionPipeline from the same latents, on the CPU in float32."
+"""`generate` equals diffusers' StableDiffusionPipeline from the same latents.
+
+On the CPU in float32, on one thread.
+"""
 
 import functools
 
 import diffusers
-import numpy as np
 import pytest
 import torch
 
 from sdlearn.core import make_generator
-from sdlearn.pipeline import GUIDANCE_SCALE, SCHEDULERS, generate
+from sdlearn.parts import GUIDANCE_SCALE, SCHEDULERS
+from sdlearn.pipeline import generate
 
+from .conftest import assert_same_picture
 from .random_parts import build_parts, build_scheduler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-PROMPTS, NEGATIVES, LATENTS = (
-    ["a red cat at the beach", "two fish"],
-    ["a blue cat", ""],
-    torch.randn(2, 4, 8, 8, generator=make_generator(1)),
-)
+PROMPTS = ["a red cat at the beach", "two fish"]
+NEGATIVES = ["a blue cat", ""]
+LATENTS = torch.randn(2, 4, 8, 8, generator=make_generator(1))
 KINDS = "tiny", "sd1", "sd2"
 build = functools.cache(build_parts)
 
 
 def stock(parts, prompt, scheduler=None, seed=0, **kwargs):
-    "The library's own answer."
+    """The library's own answer."""
     pipe = parts.to_pipeline()
     if scheduler:
         pipe.scheduler = scheduler
@@ -38,12 +40,8 @@ def stock(parts, prompt, scheduler=None, seed=0, **kwargs):
 
 
 def ours(parts, prompt, seed=0, **kwargs):
-    return generate(
-        parts,
-        prompt,
-        generator=make_generator(seed),
-        **{"num_inference_steps": 4, **kwargs},
-    )
+    kwargs = {"num_inference_steps": 4, **kwargs}
+    return generate(parts, prompt, generator=make_generator(seed), **kwargs)
 
 
 def assert_same(result, expected):
@@ -57,15 +55,11 @@ def assert_same(result, expected):
 @pytest.mark.parametrize("kind", KINDS)
 def test_schedulers(kind, name, prediction_type, guided):
     cls = getattr(diffusers, SCHEDULERS[name])
-    mine, theirs = (
-        build_scheduler(prediction_type, cls),
-        build_scheduler(prediction_type, cls),
-    )
-    kwargs = (
-        dict(negative_prompt=NEGATIVES, guidance_scale=7.5)
-        if guided
-        else dict(guidance_scale=1.0)
-    )
+    mine = build_scheduler(prediction_type, cls)
+    theirs = build_scheduler(prediction_type, cls)
+    kwargs = dict(guidance_scale=1.0)
+    if guided:
+        kwargs = dict(negative_prompt=NEGATIVES, guidance_scale=7.5)
     assert_same(
         ours(build(kind), PROMPTS, scheduler=mine, latents=LATENTS, **kwargs),
         stock(build(kind), PROMPTS, scheduler=theirs, latents=LATENTS, **kwargs),
@@ -117,15 +111,20 @@ def test_single_step_solver_at_odd_and_even_steps(steps):
 @pytest.mark.parametrize("kind", KINDS)
 def test_pictures(kind):
     mine = ours(build(kind), PROMPTS).images
-    for image, expected in zip(
-        mine, stock(build(kind), PROMPTS, output_type="pil"), strict=True
-    ):
-        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+    theirs = stock(build(kind), PROMPTS, output_type="pil")
+    for image, expected in zip(mine, theirs, strict=True):
+        assert_same_picture(image, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bit_for_bit(kind):
+    """The very same computation: prompts and negative prompts embedded apart, as there."""
+    kwargs = dict(negative_prompt=NEGATIVES, guidance_scale=7.5, latents=LATENTS)
+    mine = ours(build(kind), PROMPTS, **kwargs).latents
+    assert torch.equal(mine, stock(build(kind), PROMPTS, **kwargs))
 
 
 def test_recording_changes_nothing():
-    plain, recorded = (
-        ours(build("sd1"), PROMPTS),
-        ours(build("sd1"), PROMPTS, trajectory=True, attention=True),
-    )
+    plain = ours(build("sd1"), PROMPTS)
+    recorded = ours(build("sd1"), PROMPTS, trajectory=True, attention=True)
     torch.testing.assert_close(recorded.latents, plain.latents, atol=1e-4, rtol=1e-4)

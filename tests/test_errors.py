@@ -1,4 +1,4 @@
-"Bad input ends in one clear sentence that says what was wrong and what to do."
+"""Bad input ends in one clear sentence that says what was wrong and what to do."""
 
 import shutil
 import socket
@@ -6,15 +6,11 @@ import socket
 import pytest
 import torch
 
+from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator
-from sdlearn.pipeline import (
-    PromptWarning,
-    generate,
-    load_parts,
-    make_scheduler,
-    plain_messages,
-    stages_sheet,
-)
+from sdlearn.parts import make_scheduler
+from sdlearn.pipeline import PromptWarning, generate
+from sdlearn.sheet import stages_sheet
 
 from .conftest import sentence
 
@@ -22,11 +18,8 @@ PROMPT = "a red cat"
 
 
 def draw(parts, prompt=PROMPT, **kwargs):
-    return generate(
-        parts,
-        prompt,
-        **{"num_inference_steps": 1, "generator": make_generator(0), **kwargs},
-    )
+    usual = {"num_inference_steps": 1, "generator": make_generator(0)}
+    return generate(parts, prompt, **{**usual, **kwargs})
 
 
 @pytest.mark.parametrize(
@@ -53,6 +46,8 @@ def draw(parts, prompt=PROMPT, **kwargs):
             ["latents must have the shape (1, 4, 8, 8)"],
         ),
         (dict(scheduler="best"), ["no scheduler 'best'", "ddim"]),
+        (dict(scheduler=7), ["or a step function", "7"]),
+        (dict(steps=3), ["no setting 'steps'", "num_inference_steps"]),
     ],
     ids=str,
 )
@@ -65,8 +60,14 @@ def test_arguments(parts, kwargs, words):
 
 def test_stages_need_stages(parts):
     with pytest.raises(ValueError) as error:
-        stages_sheet(parts, draw(parts), PROMPT)
+        stages_sheet(parts, draw(parts))
     assert "trajectory=True" in sentence(error)
+
+
+def test_word_maps_need_attention(parts):
+    with pytest.raises(ValueError) as error:
+        draw(parts).word_maps()
+    assert "attention=True" in sentence(error)
 
 
 def warned(parts, prompt, **kwargs):
@@ -94,6 +95,12 @@ def test_long_prompt_names_the_words_cut(parts):
 def test_unknown_words_are_named(parts, kwargs):
     (message,) = warned(parts, **kwargs)
     assert "'dragon'" in message and "taco" in message and "'purple'" not in message
+
+
+def test_a_warning_names_the_line_that_asked(parts):
+    with pytest.warns(PromptWarning) as caught:
+        draw(parts, "")
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, "Two FISH in the river."])
@@ -124,9 +131,8 @@ def test_hub_without_network(name, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(OSError) as error:
         load_parts(name, device="cpu")
-    assert "from the hub" in sentence(
-        error
-    ) and "check the name and the network" in sentence(error)
+    assert "from the hub" in sentence(error)
+    assert "check the name and the network" in sentence(error)
 
 
 def broken_copy(folder, tmp_path):
@@ -166,12 +172,6 @@ def test_folder_with_another_models_weights(folder, tmp_path):
     with pytest.raises(OSError) as error:
         load_parts(broken, device="cpu")
     assert str(broken) in sentence(error) and "unet lacks" in sentence(error)
-
-
-def test_commands_print_the_sentence_and_exit_with_2(capsys):
-    with pytest.raises(SystemExit) as stop, plain_messages():
-        raise ValueError("Take another.")
-    assert stop.value.code == 2 and capsys.readouterr().err == "Error: Take another.\n"
 
 
 def test_the_callers_scheduler_is_never_changed(parts):

@@ -1,30 +1,25 @@
-"Folders, trajectories, attention, the stages sheet and the command."
+"""Folders, settings, trajectories, attention and the stages sheet."""
 
 import socket
-import subprocess
-import sys
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from diffusers import AutoencoderTiny
 
-from sdlearn.attention import record_attention, word_maps, word_positions
-from sdlearn.core import make_generator
-from sdlearn.pipeline import (
-    GUIDANCE_SCALE,
-    SCHEDULERS,
-    fit_colors,
-    generate,
-    generate_main,
-    in_color,
-    load_parts,
-    make_scheduler,
-    slug,
-    stages_sheet,
-)
+from sdlearn.attention import record_attention, word_positions
+from sdlearn.checkpoints import load_parts
+from sdlearn.core import make_generator, to_tensor
+from sdlearn.parts import GUIDANCE_SCALE, SCHEDULERS, Settings, make_scheduler
+from sdlearn.pipeline import generate
+from sdlearn.samplers import ddim_step
+from sdlearn.sheet import fit_colors, in_color, stages_sheet
+from sdlearn.text import tokenize
 
-from .bench_generate import compare
+from .conftest import assert_same_picture
 from .random_parts import build_parts
 
 PROMPT = "a red cat at the beach"
@@ -38,18 +33,19 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def draw(parts, prompt=PROMPT, seed=0, **kwargs):
-    return generate(
-        parts,
-        prompt,
-        **{"num_inference_steps": 3, "generator": make_generator(seed), **kwargs},
-    )
+def draw(parts, prompt=PROMPT, negative_prompt=None, seed=0, **kwargs):
+    usual = {"num_inference_steps": 3, "generator": make_generator(seed)}
+    if "settings" in kwargs:
+        del usual["num_inference_steps"]
+    return generate(parts, prompt, negative_prompt, **{**usual, **kwargs})
 
 
 def test_saved_and_loaded(parts, folder):
     loaded = load_parts(folder, device="cpu")
     assert loaded.dtype == torch.float32 and loaded.vae_scale_factor == 8
-    torch.testing.assert_close(draw(loaded).latents, draw(parts).latents)
+    torch.testing.assert_close(
+        draw(loaded).latents, draw(parts).latents, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_half_precision_files_run_as_float32_on_the_cpu(parts, tmp_path):
@@ -58,11 +54,8 @@ def test_half_precision_files_run_as_float32_on_the_cpu(parts, tmp_path):
         part.half()
     half.to_pipeline().save_pretrained(tmp_path / "half")
     loaded = load_parts(str(tmp_path / "half"), device="cpu")
-    assert {
-        p.dtype
-        for part in (loaded.text_encoder, loaded.vae, loaded.unet)
-        for p in part.parameters()
-    } == {torch.float32}
+    for part in (loaded.text_encoder, loaded.vae, loaded.unet):
+        assert {p.dtype for p in part.parameters()} == {torch.float32}
     torch.testing.assert_close(
         draw(loaded).latents, draw(parts).latents, atol=0.1, rtol=0.1
     )
@@ -78,9 +71,7 @@ def test_stock_pipeline_loads_the_folder_and_draws_the_same(folder):
         guidance_scale=GUIDANCE_SCALE,
         generator=make_generator(0),
     ).images[0]
-    np.testing.assert_array_equal(
-        np.asarray(stock), np.asarray(draw(load_parts(folder, device="cpu")).images[0])
-    )
+    assert_same_picture(draw(load_parts(folder, device="cpu")).images[0], stock)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -94,45 +85,33 @@ def test_trajectory(parts, name):
 
 def test_every_prompt_of_a_batch_gets_its_own_picture(parts):
     batch = draw(parts, [PROMPT, "two fish"], latents=torch.ones(2, 4, 8, 8))
+    alone = draw(parts, "two fish", latents=torch.ones(1, 4, 8, 8))
     assert len(batch.images) == 2 and batch.images[0].size == (64, 64)
-    torch.testing.assert_close(
-        batch.latents[1:],
-        draw(parts, "two fish", latents=torch.ones(1, 4, 8, 8)).latents,
-        atol=1e-4,
-        rtol=1e-4,
-    )
+    torch.testing.assert_close(batch.latents[1:], alone.latents, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["tiny", "sd1", "sd2"])
 @pytest.mark.parametrize("size", [(8, 8), (12, 9)])
 def test_recorder_keeps_the_unets_answer(kind, size):
     parts = build_parts(kind)
-    sample, embeds = (
-        torch.randn(2, 4, *size),
-        torch.randn(2, 7, parts.unet.config.cross_attention_dim),
-    )
+    sample = torch.randn(2, 4, *size)
+    embeds = torch.randn(2, 7, parts.unet.config.cross_attention_dim)
     before = parts.unet.attn_processors
     with torch.no_grad():
         expected = parts.unet(sample, 10, encoder_hidden_states=embeds).sample
         with record_attention(parts.unet) as recorder:
             recorded = parts.unet(sample, 10, encoder_hidden_states=embeds).sample
     torch.testing.assert_close(recorded, expected)
-    assert (
-        parts.unet.attn_processors == before
-        and not parts.unet._forward_hooks
-        and not parts.unet._forward_pre_hooks
-    )
+    assert parts.unet.attn_processors == before
+    assert not parts.unet._forward_hooks and not parts.unet._forward_pre_hooks
     assert recorder.steps[0].shape == (1, 7, *size)
     for maps in recorder.means.values():
         torch.testing.assert_close(maps.sum(1), torch.ones(1, *maps.shape[-2:]))
 
 
 def test_recorder_with_a_mask(parts):
-    sample, embeds, mask = (
-        torch.randn(1, 4, 8, 8),
-        torch.randn(1, 7, 96),
-        torch.tensor([[1, 1, 1, 0, 0, 0, 0]]),
-    )
+    sample, embeds = torch.randn(1, 4, 8, 8), torch.randn(1, 7, 96)
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0, 0]])
     with torch.no_grad():
         expected = parts.unet(sample, 10, embeds, encoder_attention_mask=mask).sample
         with record_attention(parts.unet) as recorder:
@@ -152,44 +131,36 @@ def test_recorder_leaves_nothing_behind_after_an_error(parts):
 
 @pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
 def test_words(parts):
-    words = word_positions(parts.tokenizer, "a red zebra")
-    assert [word for word, _ in words] == ["a", "red", "zebra"] and len(words[2][1]) > 1
-    assert [p for _, group in words for p in group] == list(
-        range(1, words[2][1][-1] + 1)
-    )
-    result = draw(parts, ["a red zebra", PROMPT], attention=True)
-    names, maps = word_maps(result.attention, parts.tokenizer, PROMPT, index=1)
+    result = draw(parts, ["a red zebra", PROMPT, ""], attention=True)
+    zebra, known, nothing = result.words
+    assert [word for word, _ in zebra] == ["a", "red", "zebra"]
+    assert len(zebra[2][1]) > 1  # a word in pieces
+    positions = [p for _, group in zebra for p in group]
+    assert positions == list(range(1, len(positions) + 1))
+    assert nothing == []
+    names, maps = result.word_maps(1)
     assert names == PROMPT.split() and maps.shape == (6, 8, 8)
-    assert (
-        word_maps(result.attention, parts.tokenizer, PROMPT, index=1, step=0)[1].shape
-        == maps.shape
-    )
-    assert (
-        word_maps(result.attention, parts.tokenizer, PROMPT, index=1, resolution=4)[
-            1
-        ].shape
-        == maps.shape
-    )
-    assert word_maps(result.attention, parts.tokenizer, "", index=0)[1].shape == (
-        0,
-        8,
-        8,
-    )
+    assert result.word_maps(1, step=0)[1].shape == maps.shape
+    assert result.word_maps(1, resolution=4)[1].shape == maps.shape
+    assert result.word_maps(2)[1].shape == (0, 8, 8)
+
+
+@pytest.mark.parametrize("kind", ["tiny", "sd2"])
+def test_words_of_padded_and_bare_rows(kind):
+    tokenizer = build_parts(kind).tokenizer
+    padded = tokenize(tokenizer, [PROMPT]).input_ids[0]
+    bare = tokenizer(PROMPT).input_ids
+    assert word_positions(tokenizer, padded) == word_positions(tokenizer, bare)
 
 
 def test_colors_of_latents():
     latents = torch.randn(4, 8, 8, generator=make_generator(0))
-    image = (
-        torch.einsum(
-            "chw,cd->dhw", latents, torch.randn(4, 3, generator=make_generator(1)) / 9
-        )
-        .repeat_interleave(8, 1)
-        .repeat_interleave(8, 2)
-    )
-    small = in_color(latents, fit_colors(latents, image))
-    torch.testing.assert_close(
-        small, (image[:, ::8, ::8].permute(1, 2, 0) / 2 + 0.5).clamp(0, 1)
-    )
+    mixing = torch.randn(4, 3, generator=make_generator(1)) / 9
+    small = torch.einsum("chw,cd->dhw", latents, mixing)  # (3, 8, 8)
+    image = small.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    expected = (small.permute(1, 2, 0) / 2 + 0.5).clamp(0, 1)
+    colored = in_color(latents, fit_colors(latents, image))
+    torch.testing.assert_close(colored, expected)
 
 
 @pytest.mark.parametrize(
@@ -199,115 +170,108 @@ def test_colors_of_latents():
 @pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
 def test_stages_sheet(parts, prompt):
     result = draw(parts, prompt, trajectory=True, attention=True)
-    sheet = stages_sheet(parts, result, prompt)
-    assert (
-        sheet.width == 1600
-        and 1500 < sheet.height < 3500
-        and np.asarray(sheet).std() > 10
+    sheet = stages_sheet(parts, result)
+    assert sheet.width == 1600 and 1500 < sheet.height < 3500
+    assert np.asarray(sheet).std() > 10
+
+
+# Settings, and what a result keeps
+
+
+def test_one_settings_object_or_single_changes(parts):
+    settings = Settings(num_inference_steps=2, guidance_scale=3.0, seed=5)
+    by_object = generate(parts, PROMPT, settings=settings)
+    by_changes = generate(
+        parts, PROMPT, num_inference_steps=2, guidance_scale=3.0, seed=5
     )
+    by_generator = draw(parts, seed=5, num_inference_steps=2, guidance_scale=3.0)
+    assert by_object.settings == by_changes.settings == settings
+    torch.testing.assert_close(by_object.latents, by_changes.latents)
+    torch.testing.assert_close(by_object.latents, by_generator.latents)
 
 
-@pytest.mark.parametrize(
-    "text, name",
-    [
-        ("A red cat, at the BEACH!", "a-red-cat-at-the-beach"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("", "picture"),
-        ("日本", "picture"),
-        ("CON", "picture-con"),
-        ("word " * 50, ("word-" * 12)[:-1]),
-        ("C:\\x|y?*", "c-x-y"),
-    ],
-)
-def test_slug(text, name):
-    assert slug(text) == name
+def test_a_generator_goes_before_the_seed(parts):
+    torch.testing.assert_close(draw(parts, seed=1).latents, draw(parts, seed=1).latents)
+    settings = Settings(num_inference_steps=3, seed=7)
+    both = generate(parts, PROMPT, settings=settings, generator=make_generator(1))
+    torch.testing.assert_close(both.latents, draw(parts, seed=1).latents)
 
 
-def test_command_in_this_process(folder, tmp_path, capsys):
-    generate_main("A red cat!", steps=2, model=str(folder), out=str(tmp_path / "out"))
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "a-red-cat-stages.png",
-        "a-red-cat.png",
-    ]
-    assert Image.open(tmp_path / "out/a-red-cat.png").size == (64, 64)
-    assert capsys.readouterr().out.splitlines() == [
-        str(tmp_path / "out/a-red-cat.png"),
-        str(tmp_path / "out/a-red-cat-stages.png"),
-    ]
-
-
-def test_command_seed_decides_the_picture(folder, tmp_path):
-    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
-        generate_main(
-            "a cat", steps=1, seed=seed, model=str(folder), out=str(tmp_path / out)
-        )
-    a, b, c = ((tmp_path / out / "a-cat.png").read_bytes() for out in "abc")
-    assert a == b != c
-
-
-def test_no_half_written_file(folder, tmp_path, monkeypatch):
-    def fail(self, path, **kwargs):
-        path.write_bytes(b"half")
-        raise OSError("The disk is full.")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(SystemExit) as stop:
-        generate_main("a cat", steps=1, model=str(folder), out=str(tmp_path / "out"))
-    assert stop.value.code == 2 and not list((tmp_path / "out").iterdir())
-
-
-def test_command_as_installed(folder, tmp_path):
-    script = tmp_path / "sdlearn-generate.py"
-    script.write_text(
-        "import sys\nfrom sdlearn.pipeline import generate_main\nif __name__ == '__main__': sys.exit(generate_main())\n"
+def test_a_result_knows_what_it_was_made_from(parts):
+    result = draw(parts, [PROMPT, "two fish"], "a car", guidance_scale=2.0)
+    assert result.prompts == [PROMPT, "two fish"]
+    assert result.negative_prompts == ["a car", "a car"]
+    assert result.settings.guidance_scale == 2.0
+    assert result.tokens.input_ids.shape == result.prompt_embeds.shape[:2]
+    again = draw(
+        parts, result.prompts, result.negative_prompts, settings=result.settings
     )
-
-    def run(*args):
-        return subprocess.run(
-            [sys.executable, script, *map(str, args)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=120,
-        )
-
-    done = run(
-        "a purple dragon",
-        "--steps",
-        2,
-        "--guidance",
-        3.5,
-        "--negative",
-        "a dog",
-        "--scheduler",
-        "euler",
-        "--model",
-        folder,
-        "--seed",
-        3,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out/a-purple-dragon.png").exists() and (
-        tmp_path / "out/a-purple-dragon-stages.png"
-    ).exists()
-    assert (
-        "Note: This model has never seen 'dragon', 'dog'" in done.stderr
-        or "never seen 'dragon'" in done.stderr
-    )
-    wrong = run("a cat", "--model", "no-such-folder")
-    assert (
-        wrong.returncode == 2
-        and wrong.stderr.count("\n") == 1
-        and wrong.stderr.startswith("Error: There is no model folder")
-    )
+    torch.testing.assert_close(again.latents, result.latents)
 
 
-def test_no_slower_than_stock(parts):
-    threads = torch.get_num_threads()
-    try:
-        assert any(
-            mine / theirs < 1.15
-            for mine, theirs in (compare(parts, runs=3) for _ in range(4))
-        )
-    finally:
-        torch.set_num_threads(threads)
+@pytest.mark.parametrize("step", [ddim_step, partial(ddim_step, eta=1.0)])
+def test_a_step_of_ours_is_a_scheduler(parts, step):
+    result = draw(parts, scheduler=step, trajectory=True)
+    eta = 1.0 if step is not ddim_step else 0.0
+    theirs = draw(parts, scheduler="ddim", eta=eta)
+    assert len(result.trajectory) == 3
+    torch.testing.assert_close(result.latents, theirs.latents, atol=1e-3, rtol=1e-3)
+
+
+def test_another_vae(parts):
+    other = replace(parts, vae=AutoencoderTiny())
+    result = draw(other, trajectory=True, attention=True)
+    assert result.images[0].size == (64, 64)
+    assert stages_sheet(other, result).width == 1600
+    assert other.encode(to_tensor(result.images)).shape == (1, 4, 8, 8)
+
+
+# The prompt is read once
+
+
+class CountingTokenizer:
+    """A tokenizer that counts how often it is asked for each text."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.texts = Counter()
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def __call__(self, texts, *args, **kwargs):
+        self.texts.update([texts] if isinstance(texts, str) else set(texts))
+        return self.tokenizer(texts, *args, **kwargs)
+
+
+@pytest.fixture
+def counted(parts):
+    """Parts that count what their tokenizer and their text encoder are given."""
+    tokenizer, rows = CountingTokenizer(parts.tokenizer), Counter()
+
+    def count(encoder, args, kwargs):
+        input_ids = args[0] if args else kwargs["input_ids"]
+        rows.update({tuple(row) for row in input_ids.tolist()})
+
+    hook = parts.text_encoder.register_forward_pre_hook(count, with_kwargs=True)
+    yield replace(parts, tokenizer=tokenizer), tokenizer.texts, rows
+    hook.remove()
+
+
+@pytest.mark.parametrize("negative_prompt", [None, "a dog", ["a dog", "a house"]])
+def test_each_text_is_tokenized_and_embedded_once(counted, negative_prompt):
+    parts, texts, rows = counted
+    prompts = [PROMPT, "two fish"]
+    result = draw(parts, prompts, negative_prompt, trajectory=True, attention=True)
+    for index in range(2):
+        stages_sheet(parts, result, index)
+    negative = negative_prompt or ""
+    distinct = {*prompts, *([negative] if isinstance(negative, str) else negative)}
+    assert texts == Counter(dict.fromkeys(distinct, 1))
+    assert set(rows.values()) == {1} and len(rows) == len(distinct)
+
+
+def test_without_guidance_nothing_else_is_embedded(counted):
+    parts, _, rows = counted
+    draw(parts, guidance_scale=1.0)
+    assert sum(rows.values()) == 1

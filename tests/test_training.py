@@ -1,0 +1,149 @@
+"""The training loop: what it is given, how it ends, and what is left behind."""
+
+import pytest
+import torch
+from tqdm.auto import tqdm
+
+from sdlearn import training
+from sdlearn.data import Endless
+from sdlearn.training import TrainingSettings, train
+
+NUMBERS = Endless(lambda i: torch.tensor([float(i % 5)]))
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Linear(1, 8)
+
+
+def loss_fn(model, batch, generator):
+    noise = torch.randn(batch.shape, generator=generator)
+    return model(batch + noise).square().mean()
+
+
+def short(model, dataset=NUMBERS, **settings):
+    return train(model, loss_fn, dataset, steps=6, batch_size=2, lr=0.1, **settings)
+
+
+def test_half_and_full_precision_in_one_process():
+    half = short(network(), mixed_precision="bf16")
+    full = short(network(), mixed_precision="no")
+    assert half != full
+    assert full == pytest.approx(half, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "setting, error, words",
+    [
+        ({"mixed_precision": "fp16"}, ValueError, "'no' or 'bf16'"),
+        ({"learning_rate": 0.1}, TypeError, "learning_rate"),
+    ],
+)
+def test_wrong_settings_are_named(setting, error, words):
+    with pytest.raises(error, match=words):
+        short(network(), **setting)
+
+
+def test_settings_cannot_change_on_the_way():
+    with pytest.raises(AttributeError):
+        TrainingSettings(steps=1).lr = 1.0
+
+
+@pytest.mark.parametrize("kind", [list, tuple, torch.stack])
+def test_a_plain_list_repeats(kind):
+    five = kind([NUMBERS[i] for i in range(5)])
+    assert short(network(), five) == short(network())
+
+
+def test_an_empty_list_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        short(network(), [])
+
+
+class Killed(Exception):
+    pass
+
+
+def kill(step, model, ema):
+    if step == 4:
+        raise Killed
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, precision):
+    how = {"mixed_precision": precision, "save_every": 2}
+    path = tmp_path / "state.safetensors"
+    whole, victim, resumed = network(), network(), network()
+    whole_losses = short(whole, **how)
+    with pytest.raises(Killed):
+        short(victim, checkpoint=path, on_step=kill, **how)
+    assert short(resumed, checkpoint=path, **how) == whole_losses
+    assert torch.equal(resumed.weight, whole.weight)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_training_that_is_done_only_loads(tmp_path):
+    path = tmp_path / "state.safetensors"
+    done, again = network(), network()
+    losses = short(done, checkpoint=path)
+    steps = []
+    assert short(again, checkpoint=path, on_step=lambda *a: steps.append(a)) == losses
+    assert not steps
+    assert torch.equal(again.weight, done.weight)
+
+
+class Bar(tqdm):
+    closed = False
+
+    def close(self):
+        Bar.closed = True
+        super().close()
+
+
+def interrupt(step, model, ema):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_leaves_the_network_ready(monkeypatch):
+    monkeypatch.setattr(training, "tqdm", Bar)
+    model = network()
+    with pytest.raises(KeyboardInterrupt):
+        short(model, on_step=interrupt)
+    assert not model.training
+    assert Bar.closed
+
+
+LEAVING_AUTOCAST = [
+    "autocast_decrement_nesting",
+    "clear_autocast_cache",
+    "set_autocast_enabled",
+    "set_autocast_dtype",
+    "set_autocast_cache_enabled",
+]
+
+
+@pytest.mark.parametrize("name", LEAVING_AUTOCAST)
+def test_an_interrupt_while_leaving_autocast(monkeypatch, name):
+    expected = short(network(), mixed_precision="bf16")
+    original = getattr(torch, name)
+    armed = []
+
+    def strike(*args):
+        if armed:
+            armed.clear()
+            raise KeyboardInterrupt
+        return original(*args)
+
+    def arming(model, batch, generator):
+        loss = loss_fn(model, batch, generator)
+        armed.append(True)
+        return loss
+
+    monkeypatch.setattr(torch, name, strike)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), arming, NUMBERS, steps=2, mixed_precision="bf16")
+    monkeypatch.undo()
+    assert not armed
+    assert not torch.is_autocast_enabled("cpu")
+    # A block that is still counted as open would keep stale copies of the weights.
+    assert short(network(), mixed_precision="bf16") == expected
