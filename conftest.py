@@ -26,7 +26,7 @@ nbval.kernel.start_new_kernel = functools.partial(
 
 
 def pytest_collection_modifyitems(items):
-    """Mark cells as run: a cleaned notebook has no execution counts, and nbval would compare nothing."""
+    """Mark cells as run: a cleaned notebook has no counts, and nbval would compare nothing."""
     for item in items:
         if isinstance(item, IPyNbCell) and item.cell.execution_count is None:
             item.cell.execution_count = 1

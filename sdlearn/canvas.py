@@ -18,7 +18,7 @@ __all__ = [
     "signed",
 ]
 
-# %% ../nbs/12b_canvas.ipynb #deb99013
+# %% ../nbs/12b_canvas.ipynb #0b865b7b
 import textwrap
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,7 +46,11 @@ class Canvas:
         self.top = 56  # of the stage that is being drawn
         self.stages = 0
 
-    def begin(self, name, caption):
+    def begin(
+        self,
+        name: str,  # of the stage
+        caption: str,  # a sentence or two
+    ):
         "Start a stage: its number, name and explanation on the left."
         ends = (_LEFT + NUMBER, _LEFT + WIDTH)
         self.ax.plot(ends, (self.top, self.top), color=_PALE, lw=1)
@@ -58,50 +62,108 @@ class Canvas:
         self.text(_NAME, 34, "\n".join(lines), 14.5, GREY, va="top")
         self.least = 30 + 22 * len(lines)
 
-    def end(self, height):
-        "Finish a stage whose drawing is so many pixels high."
+    def end(
+        self,
+        height: float,  # pixels
+    ):
+        "Finish a stage whose drawing is so high."
         self.top += max(height, self.least) + 40
 
-    def picture(self):
-        "The page as a PIL image, cut to what was filled."
+    def picture(self) -> Image.Image:  # 1600 pixels wide
+        "The page, cut to what was filled."
         self.ax.set(xlim=(0, 1600), ylim=(self.top, 0))
         self.fig.set_size_inches(16, self.top / 100)
         self.canvas.draw()
         size, pixels = self.canvas.get_width_height(), self.canvas.buffer_rgba()
         return Image.frombytes("RGBA", size, bytes(pixels)).convert("RGB")
 
-    def text(self, x, y, text, px=15, color=INK, **kwargs):
-        "Text with its baseline at y and letters of so many pixels."
+    def text(
+        self,
+        x: float,
+        y: float,  # of the baseline
+        text: str,
+        px: float = 15,  # how high its letters are
+        color: str = INK,
+        **kwargs,  # further ones of matplotlib's text
+    ):
+        "Text, its left end at x if nothing else is said."
         usual = {"va": "baseline", "family": "DejaVu Sans", "linespacing": 1.5}
         style = {"fontsize": px * 0.72, "color": color, **usual, **kwargs}
         self.ax.text(_LEFT + x, self.top + y, text, parse_math=False, **style)
 
-    def code(self, x, y, text, px, color=INK, **kwargs):
-        "Text in letters of one width."
-        self.text(x, y, text, px, color, family="DejaVu Sans Mono", **kwargs)
+    def label(
+        self,
+        x: float,
+        y: float,  # of the baseline
+        text: str,
+        align: str = "left",  # what of the text is at x: left, center or right
+    ):
+        "Small grey text."
+        self.text(x, y, text, 13, GREY, ha=align)
 
-    def box(self, x, y, w, h, color):
+    def code(
+        self,
+        x: float,
+        y: float,  # of the baseline
+        text: str,
+        px: float,  # how high its letters are
+        color: str = INK,
+        align: str = "left",  # what of the text is at x: left, center or right
+    ):
+        "Text in letters of one width."
+        self.text(x, y, text, px, color, ha=align, family="DejaVu Sans Mono")
+
+    def box(
+        self,
+        x: float,
+        y: float,
+        w: float,
+        h: float,
+        color: str,
+    ):
         "A box with round corners."
         corner = (_LEFT + x, self.top + y)
         style = {"boxstyle": "round,pad=0,rounding_size=9", "ec": _PALE, "lw": 0}
         self.ax.add_patch(FancyBboxPatch(corner, w, h, fc=color, **style))
 
-    def arrow(self, x, x_end, y, label):
+    def arrow(
+        self,
+        x: float,  # where it begins
+        x_end: float,  # where it points to
+        y: float,
+        label: str,
+    ):
         "A level arrow with a word above it."
-        start, end = (_LEFT + x, self.top + y), (_LEFT + x_end, self.top + y)
+        top = self.top + y
+        start, end = (_LEFT + x, top), (_LEFT + x_end, top)
         style = {"color": INK, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
         style["arrowstyle"] = "-|>,head_width=0.3,head_length=0.5"
         self.ax.annotate("", end, start, arrowprops=style)
-        self.text((x + x_end) / 2, y - 14, label, 13, GREY, ha="center")
+        middle = (x + x_end) / 2
+        self.label(middle, y - 14, label, "center")
 
-    def image(self, x, y, w, h, pixels, **kwargs):
-        "An array (h, w) or (h, w, 3), in a box; enlarged without smoothing."
+    def image(
+        self,
+        x: float,
+        y: float,
+        w: float,
+        h: float,
+        pixels,  # array (rows, columns) of numbers or (rows, columns, 3) of colors
+        **kwargs,  # further ones of matplotlib's imshow
+    ):
+        "An array in a box; enlarged without smoothing."
         left, top = _LEFT + x, self.top + y
         box = (left, left + w, top + h, top)
         how = "nearest" if len(pixels) <= h else "hanning"
         self.ax.imshow(pixels, extent=box, aspect="auto", interpolation=how, **kwargs)
 
-    def tile(self, i, y, pixels, **kwargs):
+    def tile(
+        self,
+        i: int,  # from 0 to 7
+        y: float,
+        pixels,  # array (rows, columns) of numbers or (rows, columns, 3) of colors
+        **kwargs,  # further ones of matplotlib's imshow
+    ):
         "The i-th of eight images side by side."
         h = tile_height(*pixels.shape[:2])
         self.image(column(i), y, TILE, h, pixels, **kwargs)
@@ -115,10 +177,10 @@ def column(
 
 
 def tile_height(
-    rows: int,
-    columns: int,
+    rows: int,  # of its image
+    columns: int,  # of its image
 ) -> int:  # pixels
-    "How high a tile of so many rows and columns is."
+    "How high a tile is."
     return round(TILE * rows / columns)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["CHECKPOINTS", "load_parts", "find_folder", "lesson_parts"]
 
-# %% ../nbs/14_checkpoints.ipynb #9d60b295
+# %% ../nbs/14_checkpoints.ipynb #1eb46d4e
 import json
 import os
 import re
@@ -37,7 +37,7 @@ CHECKPOINTS = {  # short name: hub names that hold the same files, the first to 
     },
 }
 
-# %% ../nbs/14_checkpoints.ipynb #327bce3e
+# %% ../nbs/14_checkpoints.ipynb #66c07df5
 _CLASSES = {  # the class of each part; a scheduler's config names its own
     "tokenizer": CLIPTokenizer,
     "text_encoder": CLIPTextModel,
@@ -67,7 +67,7 @@ _FILES = [  # what a pipeline folder must hold; one of those on a line is enough
 ]
 
 
-# %% ../nbs/14_checkpoints.ipynb #6a04c139
+# %% ../nbs/14_checkpoints.ipynb #41aaee9a
 def load_parts(
     name_or_path: str = "tiny",  # or a name of `CHECKPOINTS` or the hub, a folder, a .safetensors file
     device=None,  # "cpu", "cuda", "mps"; None takes the fastest
@@ -113,7 +113,7 @@ def _check_task(parts, source):
         )
 
 
-# %% ../nbs/14_checkpoints.ipynb #2435ef33
+# %% ../nbs/14_checkpoints.ipynb #5c5ec2e1
 def find_folder(
     name_or_path: str = "tiny",  # or a name of `CHECKPOINTS` or of the hub, or a folder
     dtype: torch.dtype = torch.float32,  # decides which weights are fetched, if both are there
@@ -183,7 +183,7 @@ def _read(path):
         ) from error
 
 
-# %% ../nbs/14_checkpoints.ipynb #79361ec6
+# %% ../nbs/14_checkpoints.ipynb #b44150f2
 def _load_folder(folder, dtype):
     "Parts from a pipeline folder, each by its library's own loader."
     with _in_one_sentence(folder):
@@ -240,7 +240,7 @@ def _load_scheduler(folder):
     return getattr(diffusers, config["_class_name"]).from_config(config)
 
 
-# %% ../nbs/14_checkpoints.ipynb #a3ed7cd5
+# %% ../nbs/14_checkpoints.ipynb #1b08afbe
 def _load_file(path, config):
     "Parts from a single file in the layout of the original code."
     _check_file(path)
@@ -273,7 +273,7 @@ def _check_file(path):
             )
 
 
-# %% ../nbs/14_checkpoints.ipynb #250d016f
+# %% ../nbs/14_checkpoints.ipynb #164fb9db
 def _download(name, dtype):
     "The files of a checkpoint, without weights if dtype is None, from the first place that has them."
     for weights in _sets_of_weights(dtype):
@@ -310,7 +310,7 @@ def _fetch(place, revision, weights):
     return folder
 
 
-# %% ../nbs/14_checkpoints.ipynb #80a44d4d
+# %% ../nbs/14_checkpoints.ipynb #87e7562d
 def lesson_parts() -> Parts:  # of `SDLEARN_MODEL`, or the tiny ones on the CPU
     "The model that a lesson draws with, in float32, since lessons compare numbers."
     name = os.environ.get("SDLEARN_MODEL")

@@ -102,7 +102,7 @@ def encode_data(
     return EncodedData(torch.cat(latents), data)
 
 
-# %% ../nbs/10_conditioning.ipynb #3a3a38ca
+# %% ../nbs/10_conditioning.ipynb #d0eea63b
 def save_encoded(
     path,  # safetensors file, replaced as a whole
     encoded: EncodedData,  # from `encode_data`

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["Endless", "WorldData", "FolderData", "open_data", "sample_captions"]
 
-# %% ../nbs/02c_data.ipynb #01421925
+# %% ../nbs/02c_data.ipynb #4f12682f
 import csv
 import hashlib
 import io
@@ -26,7 +26,7 @@ from .scenes import draw
 from .world import caption, sample_scene, vocabulary
 
 
-# %% ../nbs/02c_data.ipynb #6d929adb
+# %% ../nbs/02c_data.ipynb #6133ae27
 class Endless(Dataset):
     "A data set without end, whose item `i` is `item(i)`."
 
@@ -44,7 +44,7 @@ class Endless(Dataset):
         return self.item[i % len(self.item)]
 
 
-# %% ../nbs/02c_data.ipynb #f414874f
+# %% ../nbs/02c_data.ipynb #14e4270c
 class WorldData(Dataset):
     "Pictures and captions of the world's scenes, drawn when asked for: item `i` follows from (seed, i)."
 
@@ -101,7 +101,7 @@ def _crop(picture, size, rng):
     return picture[:, y : y + size, x : x + size]
 
 
-# %% ../nbs/02c_data.ipynb #d2c8c58e
+# %% ../nbs/02c_data.ipynb #5b05a96b
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
@@ -193,8 +193,7 @@ def _captioned(folder):
         raise FileNotFoundError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: pass the folder of the pictures")
-    tables = [folder / name for name in ("metadata.jsonl", "metadata.csv")]
-    tables = [table for table in tables if table.is_file()]
+    tables = [*folder.glob("metadata.jsonl"), *folder.glob("metadata.csv")]
     pictures = _pictures_in(folder)
     if not tables and not pictures:
         raise ValueError(f"{folder} holds no pictures")
@@ -205,7 +204,7 @@ def _captioned(folder):
     return pairs
 
 
-# %% ../nbs/02c_data.ipynb #0b150a49
+# %% ../nbs/02c_data.ipynb #f237cfee
 def _eight_bits(image):
     "A picture of 16 bits or of floats, as gray of 8 bits."
     values = np.asarray(image, dtype=np.float64)
@@ -237,7 +236,7 @@ def _read_picture(path, size):
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-# %% ../nbs/02c_data.ipynb #e6a48c53
+# %% ../nbs/02c_data.ipynb #ce1214c1
 @lru_cache(8)
 def _order(n, seed, turn):
     "The numbers 0 to n - 1, shuffled anew in each turn."
@@ -304,7 +303,7 @@ class FolderData(Dataset):
         return other
 
 
-# %% ../nbs/02c_data.ipynb #42f1ef8a
+# %% ../nbs/02c_data.ipynb #af8c8e18
 def open_data(
     folder=None,  # of captioned pictures; None: the picture world
     seed: int = 0,  # of scenes, or of the order of pictures

@@ -37,7 +37,7 @@ __all__ = [
     "flood",
 ]
 
-# %% ../nbs/02a_drawings.ipynb #e6287f5c
+# %% ../nbs/02a_drawings.ipynb #0cf485ac
 from functools import lru_cache
 from math import cos, pi, sin
 from typing import NamedTuple
@@ -86,7 +86,7 @@ def tinted(
     return tint
 
 
-# %% ../nbs/02a_drawings.ipynb #ff990535
+# %% ../nbs/02a_drawings.ipynb #e26d3da4
 def _accent(main):
     "A color for marks on `main`: darker on what is bright, lighter on the rest."
     if sum(main) > 640:
@@ -246,7 +246,12 @@ def _check_name(name):
 
 
 # %% ../nbs/02a_drawings.ipynb #f653ef96
-def _legs(p, xs, top, width):
+def _legs(
+    p,  # a `Pen`
+    xs,  # where each leg stands
+    top,  # y of the hips
+    width,  # of a leg
+):
     "Straight legs down to the ground, tucked in when it sits; every second one is in the shade."
     end = top + 0.1 if p.seated else 1 - width / 2
     for i, x in enumerate(xs):
@@ -254,7 +259,11 @@ def _legs(p, xs, top, width):
         p.limb([(x, top), (x, end)], width, fill)
 
 
-def _sitter(p, limbs, belly):
+def _sitter(
+    p,  # a `Pen`
+    limbs,  # (r, g, b) of arms and legs
+    belly,  # (r, g, b)
+):
     "A plump animal that sits and looks at us: body, belly, arms and legs; its head comes later."
     p.oval(0.5, 0.71, 0.27, 0.26)
     p.oval(0.5, 0.74, 0.17, 0.19, belly)
@@ -274,7 +283,12 @@ def _leg(p, x):
     return [(x, 0.76), (knee, 0.76), (foot, 0.93)]
 
 
-def _person(p, legwear, top, hand):
+def _person(
+    p,  # a `Pen`
+    legwear,  # (r, g, b) of the legs
+    top,  # (r, g, b) of body and sleeves
+    hand,  # (r, g, b)
+):
     "Someone who stands or sits: legs, arms, body; the head comes later."
     for x in (0.41, 0.59):
         p.limb(_leg(p, x), 0.15, legwear)
@@ -322,7 +336,12 @@ def _cat(p):
     p.oval(0.74, 0.43, 0.035, 0.025, nose)
 
 
-def _ear(p, outer, tip, inner):
+def _ear(
+    p,  # a `Pen`
+    outer,  # x of its outer corner
+    tip,  # x of its tip
+    inner,  # x of its inner corner
+):
     "A cat's ear, pink inside."
     p.poly([(outer, 0.36), (tip, 0.04), (inner, 0.2)])
     left = outer + (inner - outer) * 0.25
@@ -695,13 +714,26 @@ def place(
 
 
 # %% ../nbs/02a_drawings.ipynb #612fe610
-def _hill(p, x, y, rx, ry, fill):
+def _hill(
+    p,  # a `Pen`
+    x,  # of its top
+    y,  # of its top
+    rx,  # half its width
+    ry,  # how far it rises
+    fill,  # (r, g, b)
+):
     "The upper half of a wide ellipse, filled down to the lower edge."
     p.oval(x, y + ry, rx, ry, fill)
     p.box(x - rx, y + ry, x + rx, 1.3, fill)
 
 
-def _cloud(p, x, y, r, fill=WHITE):
+def _cloud(
+    p,  # a `Pen`
+    x,  # of the middle of its base
+    y,  # of its base
+    r,  # radius of its largest puff
+    fill=WHITE,  # (r, g, b)
+):
     "Three puffs on a flat base."
     for shift, share in ((-0.9, 0.6), (0, 1), (0.9, 0.65)):
         p.oval(x + shift * r, y, r * share, r * share, fill, arc=(0.5, 1))
@@ -930,8 +962,11 @@ def spot(
 
 
 # %% ../nbs/02a_drawings.ipynb #8cd931bb
-def _corners(f, side):
-    "All corners of a figure in a picture of `side` pixels, (n, 2)."
+def _corners(
+    f,  # a `Figure`
+    side,  # of the picture, in pixels
+):  # (n, 2), in pixels
+    "All corners of a figure in a picture."
     x0, y0, x1, y1 = f.art.box
     foot = ((x0 + x1) / 2, y1)
     width = -f.stretch if f.flip else f.stretch
@@ -943,8 +978,13 @@ def _corners(f, side):
     return (turned + (f.x, f.y)) * side
 
 
-def _fill(image, corners, parts, color):
-    "Fills the polygons of a drawing; `color` maps each one's own fill to the one used."
+def _fill(
+    image,  # PIL image that is painted on
+    corners,  # (n, 2) in pixels
+    parts,  # of an `Art`
+    color,  # function of a polygon's own fill that gives the one used
+):
+    "Fills the polygons of a drawing."
     pen = ImageDraw.Draw(image)
     flat = corners.ravel().tolist()
     for start, stop, own in parts:
@@ -962,8 +1002,13 @@ def silhouette(
     return mask
 
 
-def _press(image, mask, color, shifts=((0, 0),)):
-    "Presses a mask into a picture in one color, once for each shift."
+def _press(
+    image,  # PIL image that is painted on
+    mask,  # PIL image of mode L, of the same size
+    color,  # (r, g, b)
+    shifts=((0, 0),),  # (x, y) in pixels: once for each
+):
+    "Presses a mask into a picture in one color."
     box = mask.getbbox()
     x, y, _, _ = box
     stencil = mask.crop(box)
@@ -1002,7 +1047,11 @@ def shadow(
     _press(image, mask, mix(INK, BLUE, 0.2))
 
 
-def _gradient(top, bottom, side):
+def _gradient(
+    top,  # (r, g, b)
+    bottom,  # (r, g, b)
+    side,  # in pixels
+):  # PIL image
     "A square that fades from one color to another."
     share = np.linspace(0, 1, side)[:, None]
     ramp = np.array(top) + np.subtract(bottom, top) * share

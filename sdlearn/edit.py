@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from .core import randn, to_tensor
-from .pipeline import Generated, Parts, generate_from, prepare, starting_noise
+from .parts import Parts, starting_noise
+from .pipeline import Generated, generate_from, prepare
 
 
 # %% ../nbs/15_edit.ipynb #35e968b6

@@ -9,6 +9,7 @@ __all__ = [
     "obeys",
     "judgments",
     "pass_rate",
+    "task_of",
     "task_scenes",
     "drawings",
     "evaluate",
@@ -33,17 +34,21 @@ from .world import caption, parse, sample_scene, split_of
 
 
 # %% ../nbs/11_evaluate.ipynb #b1c0da68
-def _related(relation, a, b):
-    "Do two figures stand in a relation?"
+def _related(relation, found):
+    "Do the figures of a prompt's two things stand in its relation? The first of each kind is asked."
+    if relation is None:
+        return True
+    if not all(found):
+        return False
+    a, b = (same[0] for same in found)
     if relation == "and":
         return True
-    if relation == "left of":
-        ordered = a.x < b.x
-    elif relation == "right of":
-        ordered = a.x > b.x
-    else:
-        ordered = True
-    return ordered and (a.role, b.role) == ROLES.get(relation, ("beside", "beside"))
+    if relation == "left of" and a.x >= b.x:
+        return False
+    if relation == "right of" and a.x <= b.x:
+        return False
+    asked = ROLES.get(relation, ("beside", "beside"))
+    return (a.role, b.role) == asked
 
 
 # %% ../nbs/11_evaluate.ipynb #e305f2f2
@@ -54,23 +59,19 @@ def obeys(
     "How a picture answers its prompt. What a prompt leaves open is right; sizes are not judged."
     place, figures = seen
     asked = parse(prompt)
-    found = [[f for f in figures if f.noun == thing.noun] for thing in asked.things]
-    pairs = list(zip(asked.things, found))
-    related = True
-    if asked.relation:
-        related = all(found) and _related(asked.relation, found[0][0], found[1][0])
+    found, counts, colors = [], [], []
+    for thing in asked.things:
+        same = [figure for figure in figures if figure.noun == thing.noun]
+        found.append(same)
+        counts.append(len(same) == thing.count)
+        colors += [thing.color in (None, figure.color) for figure in same]
     return {
         "noun": all(found),
-        "count": all(len(same) == thing.count for thing, same in pairs),
-        "color": all(_colored(thing, same) for thing, same in pairs),
-        "relation": related,
+        "count": all(counts),
+        "color": all(colors),
+        "relation": _related(asked.relation, found),
         "place": asked.place in (None, place),
     }
-
-
-def _colored(thing, figures):
-    "Has each figure the color that is asked for, if one is?"
-    return all(thing.color in (None, figure.color) for figure in figures)
 
 
 # %% ../nbs/11_evaluate.ipynb #4819e6e5
@@ -83,27 +84,33 @@ def judgments(
     for prompt in prompts:
         _check_known(scorer, prompt)
     found = perceive(scorer, images)
-    return [obeys(seen, prompt) for seen, prompt in zip(found, prompts, strict=True)]
+    pairs = zip(found, prompts, strict=True)
+    return [obeys(seen, prompt) for seen, prompt in pairs]
 
 
 def _check_known(scorer, prompt):
     "Refuse a prompt with a word that the judge has no answer for."
     asked = parse(prompt)
-    said = [("place", asked.place)]
+    _check_word(scorer, "place", asked.place)
     for thing in asked.things:
-        said += [("noun", thing.noun), ("color", thing.color)]
-    for kind, word in said:
-        known = scorer.words[kind]
-        if word not in known:
-            raise ValueError(
-                f"This judge does not know {word!r}: the {kind}s that it was trained "
-                f"on are {', '.join(filter(None, known))}."
-            )
+        _check_word(scorer, "noun", thing.noun)
+        _check_word(scorer, "color", thing.color)
+
+
+def _check_word(scorer, kind, word):
+    known = scorer.words[kind]
+    if word not in known:
+        listed = ", ".join(filter(None, known))
+        raise ValueError(
+            f"This judge does not know {word!r}: "
+            f"the {kind}s that it was trained on are {listed}."
+        )
 
 
 def _share_obeyed(answers):
     "The share of pictures that are right in every respect."
-    return sum(all(a.values()) for a in answers) / len(answers)
+    obedient = [all(answer.values()) for answer in answers]
+    return sum(obedient) / len(obedient)
 
 
 # %% ../nbs/11_evaluate.ipynb #f55a2df1
@@ -117,52 +124,29 @@ def pass_rate(
 
 
 # %% ../nbs/11_evaluate.ipynb #54c21e22
-def _one(things):
-    return len(things) == 1 and things[0].count == 1
-
-
-def _colorless(things):
-    return not any(thing.color for thing in things)
-
-
-def _is_one_noun(things, relation):
-    return _one(things) and _colorless(things)
-
-
-def _is_two_nouns(things, relation):
-    return relation in ("and", "next to") and _colorless(things)
-
-
-def _is_counting(things, relation):
-    return things[0].count > 1
-
-
-def _is_colors(things, relation):
-    return _one(things) and not _colorless(things)
-
-
-def _is_position(things, relation):
-    return relation not in (None, "and", "next to") and _colorless(things)
-
-
-def _is_color_binding(things, relation):
-    return len(things) == 2 and all(thing.color for thing in things)
-
-
 SPLITS = ("train", "held-out")  # of all compositions
-TASKS = {  # name: does a prompt with these things and this relation belong to it?
-    "one noun": _is_one_noun,
-    "two nouns": _is_two_nouns,
-    "counting": _is_counting,
-    "colors": _is_colors,
-    "position": _is_position,
-    "color binding": _is_color_binding,
-}
+TASKS = ("one noun", "two nouns", "counting", "colors", "position", "color binding")
+
+
+def task_of(
+    asked,  # a `Scene` from `parse`
+) -> str | None:  # one of `TASKS`, or None
+    "The task that a prompt belongs to."
+    colored = [bool(thing.color) for thing in asked.things]
+    if asked.things[0].count > 1:
+        return "counting"
+    if len(asked.things) == 1:
+        return "colors" if colored[0] else "one noun"
+    if all(colored):
+        return "color binding"
+    if any(colored):
+        return None
+    return "two nouns" if asked.relation in ("and", "next to") else "position"
 
 
 # %% ../nbs/11_evaluate.ipynb #caae870a
 def task_scenes(
-    task: str,  # a key of `TASKS`
+    task: str,  # one of `TASKS`
     part: str,  # "train" or "held-out"
     n: int,  # how many
     seed: int = 0,  # of scenes and words
@@ -174,7 +158,7 @@ def task_scenes(
         scene = sample_scene(rng, part)
         prompt = caption(scene, rng)
         asked = parse(prompt)
-        if TASKS[task](asked.things, asked.relation) and split_of(asked) == part:
+        if task_of(asked) == task and split_of(asked) == part:
             found[prompt] = scene
     return list(found.items())
 
@@ -185,9 +169,12 @@ def _judged(scorer, images, prompts):
     answers = judgments(scorer, images, prompts)
     n = len(answers)
     score = _share_obeyed(answers)
-    error = math.sqrt(score * (1 - score) / n)
-    single = {key: sum(a[key] for a in answers) / n for key in answers[0]}
-    return {"score": score, "error": error, "n": n, **single}
+    variance = score * (1 - score) / n
+    result = {"score": score, "error": math.sqrt(variance), "n": n}
+    for question in answers[0]:
+        right = [answer[question] for answer in answers]
+        result[question] = sum(right) / n
+    return result
 
 
 # %% ../nbs/11_evaluate.ipynb #0c8c3389
@@ -196,16 +183,20 @@ def drawings(
     shift: int = 0,  # added to each scene's seed: other pictures for the same captions
 ) -> torch.Tensor:  # (b, 3, 64, 64) in [-1, 1]
     "The true pictures of scenes, or with a shift others that have the same captions."
-    shifted = [replace(scene, seed=scene.seed + shift) for scene in scenes]
-    return to_tensor([draw(scene) for scene in shifted])
+    images = []
+    for scene in scenes:
+        scene = replace(scene, seed=scene.seed + shift)
+        images.append(draw(scene))
+    return to_tensor(images)
 
 
 # %% ../nbs/11_evaluate.ipynb #a29024ea
 def _fidelity(clip, tokenizer, images, prompts, scenes):
     "How far painted pictures are from drawn ones, in the eyes of our CLIP."
+    drawn, redrawn = drawings(scenes), drawings(scenes, 1)
     features, scores = clip_scores(clip, tokenizer, images, prompts)
-    real, real_scores = clip_scores(clip, tokenizer, drawings(scenes), prompts)
-    other, _ = clip_scores(clip, tokenizer, drawings(scenes, 1), prompts)
+    real, real_scores = clip_scores(clip, tokenizer, drawn, prompts)
+    other, _ = clip_scores(clip, tokenizer, redrawn, prompts)
     return {
         "frechet_distance": frechet_distance(features, real),
         "frechet_floor": frechet_distance(other, real),
@@ -225,7 +216,8 @@ def evaluate(
 ) -> dict:  # by part: tasks, mean, frechet_distance and its floor, clip_score and that of true pictures
     "Six tasks in the manner of GenEval (Ghosh et al. 2023), on trained and on held-out compositions."
     result = {}
-    with tqdm(total=len(SPLITS) * len(TASKS) * n, desc="drawing", leave=False) as bar:
+    total = len(SPLITS) * len(TASKS) * n
+    with tqdm(total=total, desc="drawing", leave=False) as bar:
         for part in SPLITS:
             asked = {task: task_scenes(task, part, n) for task in TASKS}
             painted = {}
@@ -254,7 +246,8 @@ def _scored(scorer, clip, tokenizer, asked, painted):
         tasks[task] = _judged(scorer, painted[task], own_prompts)
         prompts += own_prompts
         scenes += [scene for _, scene in pairs]
-    mean = sum(t["score"] for t in tasks.values()) / len(tasks)
+    scores = [judged["score"] for judged in tasks.values()]
+    mean = sum(scores) / len(scores)
     images = torch.cat(list(painted.values()))
     fidelity = _fidelity(clip, tokenizer, images, prompts, scenes)
     return {"tasks": tasks, "mean": mean, **fidelity}
@@ -265,23 +258,30 @@ def score_table(
     result,  # from `evaluate`
 ) -> str:  # lines of text
     "The result of an evaluation, to print."
+    parts = result.values()
     lines = [_row("", [f"{part} prompts" for part in result])]
     for task in TASKS:
-        scores = [measured["tasks"][task] for measured in result.values()]
-        cells = [f"{o['score']:.2f} ± {o['error']:.2f}" for o in scores]
+        cells = [_with_error(part["tasks"][task]) for part in parts]
         lines.append(_row(task, cells))
     for key in ("mean", *_FIDELITY):
-        cells = [f"{measured[key]:.3f}" for measured in result.values()]
-        lines.append(_row(key.replace("_", " "), cells))
+        name = key.replace("_", " ")
+        cells = [f"{part[key]:.3f}" for part in parts]
+        lines.append(_row(name, cells))
     return "\n".join(lines)
 
 
 _FIDELITY = ("frechet_distance", "frechet_floor", "clip_score", "clip_score_real")
 
 
+def _with_error(judged):
+    score, error = judged["score"], judged["error"]
+    return f"{score:.2f} ± {error:.2f}"
+
+
 def _row(name, cells):
     "A line of the table."
-    return f"{name:16}" + "".join(f"{cell:>18}" for cell in cells)
+    columns = [f"{cell:>18}" for cell in cells]
+    return f"{name:16}" + "".join(columns)
 
 
 # %% ../nbs/11_evaluate.ipynb #b3868882
@@ -290,11 +290,15 @@ def frechet_distance(
     b,  # (m, d) features of others
 ) -> float:  # 0 for equal distributions; small samples never reach it
     "The distance between two clouds of points, each taken for a Gaussian (Heusel et al. 2017, equation 6)."
-    a, b = a.double(), b.double()
-    cov_a, cov_b = a.T.cov(), b.T.cov()
-    means = (a.mean(0) - b.mean(0)).square().sum()
-    overlap = torch.linalg.eigvals(cov_a @ cov_b).sqrt().real.sum()
-    return (means + cov_a.trace() + cov_b.trace() - 2 * overlap).item()
+    a = a.double()
+    b = b.double()
+    gap = a.mean(0) - b.mean(0)  # (d,)
+    cov_a = a.T.cov()  # (d, d)
+    cov_b = b.T.cov()
+    roots = torch.linalg.eigvals(cov_a @ cov_b).sqrt().real
+    apart = gap.square().sum() + cov_a.trace() + cov_b.trace()
+    distance = apart - 2 * roots.sum()
+    return distance.item()
 
 
 # %% ../nbs/11_evaluate.ipynb #cad7363f

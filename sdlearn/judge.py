@@ -64,7 +64,9 @@ def world_words() -> dict:  # noun, color, role and place: lists of words
 def _bump(x, y):
     "A hill (16, 16) of height one around a point of the picture."
     at = (torch.arange(CELLS) + 0.5) / CELLS
-    squares = (at - x) ** 2 + (at[:, None] - y) ** 2
+    right = at - x  # (16,)
+    down = at[:, None] - y  # (16, 1)
+    squares = right**2 + down**2
     hill = torch.exp(-squares * CELLS**2 / 2)
     return hill / hill.max()
 
@@ -91,14 +93,17 @@ def scorer_target(
     noun = torch.zeros(len(words["noun"]), CELLS, CELLS)
     color = torch.full((CELLS, CELLS), -100)
     role = torch.full((CELLS, CELLS), -100)
-    for figure, thing, its_role in zip(layout(scene), instances(scene), roles(scene)):
-        middle = figure.y - extent(figure)[1] / 2
-        hill = _bump(figure.x, middle)
+    figures = zip(layout(scene), instances(scene), roles(scene))
+    for figure, thing, its_role in figures:
+        _, height = extent(figure)
+        hill = _bump(figure.x, figure.y - height / 2)
         n = words["noun"].index(thing.noun)
         noun[n] = noun[n].maximum(hill)
-        color[hill > 0.3] = words["color"].index(thing.color)
-        role[hill > 0.3] = words["role"].index(its_role)
-    return noun, color, role, torch.tensor(words["place"].index(scene.place))
+        near = hill > 0.3
+        color[near] = words["color"].index(thing.color)
+        role[near] = words["role"].index(its_role)
+    place = words["place"].index(scene.place)
+    return noun, color, role, torch.tensor(place)
 
 
 # %% ../nbs/11a_judge.ipynb #42043c3d
@@ -129,7 +134,8 @@ class Scorer(torch.nn.Module):
         self,
         images,  # (b, 3, 64, 64) in [-1, 1]
     ) -> tuple:  # logits of noun (b, 20, 16, 16), color (b, 11, 16, 16), role (b, 7, 16, 16) and place (b, 9)
-        answers = self.encoder(F.pixel_unshuffle(images, 2))  # (b, 47, 16, 16)
+        blocks = F.pixel_unshuffle(images, 2)  # (b, 12, 32, 32)
+        answers = self.encoder(blocks)  # (b, 47, 16, 16)
         noun, color, role, place = answers.split(self.sizes, dim=1)
         return noun, color, role, place.mean((2, 3))
 
@@ -142,14 +148,18 @@ def wear(
     "Pictures a little blurred, shaded and noisy, as a decoder may leave them."
 
     def uniform():
-        return torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device)
+        each = torch.rand(len(images), 1, 1, 1, generator=generator)
+        return each.to(images.device)
 
-    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    images = images.lerp(blurred, uniform() * (uniform() < 0.6))
-    images = images * (0.95 + 0.1 * uniform()) + 0.1 * uniform() - 0.05
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    blurred = F.avg_pool2d(padded, kernel_size=3, stride=1)
+    blur, some = uniform(), uniform() < 0.6
+    images = images.lerp(blurred, blur * some)
+    contrast = 0.95 + 0.1 * uniform()
+    images = images * contrast + 0.1 * uniform() - 0.05
     strength = 0.12 * uniform()
-    noise = torch.randn(images.shape, generator=generator).to(images.device)
-    return images + strength * noise
+    noise = torch.randn(images.shape, generator=generator)
+    return images + strength * noise.to(images.device)
 
 
 # %% ../nbs/11a_judge.ipynb #8e76e9b1
@@ -179,8 +189,9 @@ def scorer_loss(
     images, noun, *choices = batch
     noun_pred, *choice_preds = scorer(wear(images, generator))
     heat = F.binary_cross_entropy_with_logits(noun_pred.float(), noun, reduction="sum")
-    pairs = zip(choice_preds, choices)
-    chosen = sum(F.cross_entropy(pred.float(), choice) for pred, choice in pairs)
+    chosen = 0
+    for pred, choice in zip(choice_preds, choices):
+        chosen = chosen + F.cross_entropy(pred.float(), choice)
     return heat / len(images) + chosen
 
 
@@ -192,10 +203,12 @@ def save_scorer(
     "Write a judge: its weights, and the words that it was trained with."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: o.half().contiguous() for name, o in scorer.state_dict().items()}
+    state = scorer.state_dict()
+    weights = {name: weight.half().contiguous() for name, weight in state.items()}
     save_file(weights, folder / "model.safetensors")
-    config = json.dumps(scorer.words, indent=2)
-    (folder / "config.json").write_text(config + "\n", encoding="utf-8")
+    words = json.dumps(scorer.words, indent=2)
+    config = folder / "config.json"
+    config.write_text(words + "\n", encoding="utf-8")
 
 
 def load_scorer(
@@ -208,8 +221,10 @@ def load_scorer(
         raise FileNotFoundError(
             f"There is no judge in {folder}: {config.name} is missing."
         )
-    scorer = Scorer(json.loads(config.read_text(encoding="utf-8")))
-    scorer.load_state_dict(load_file(folder / "model.safetensors"))
+    words = json.loads(config.read_text(encoding="utf-8"))
+    weights = load_file(folder / "model.safetensors")
+    scorer = Scorer(words)
+    scorer.load_state_dict(weights)
     return scorer.eval()
 
 
@@ -232,13 +247,18 @@ def perceive(
 ) -> list:  # of (place, [Seen, ...])
     "What the judge finds in each picture."
     noun, color, role, place = scorer(images)
-    peaks = (noun > 0) & (noun == F.max_pool2d(noun, 5, 1, padding=2))
-    color, role, place = (answer.argmax(1) for answer in (color, role, place))
+    highest_around = F.max_pool2d(noun, kernel_size=5, stride=1, padding=2)
+    peaks = (noun > 0) & (noun == highest_around)  # (b, nouns, 16, 16)
+    colors = color.argmax(1)  # (b, 16, 16)
+    roles = role.argmax(1)
+    places = place.argmax(1)  # (b,)
     found = []
-    for i in range(len(images)):
-        points = peaks[i].nonzero().tolist()
-        figures = [_figure(scorer.words, point, color[i], role[i]) for point in points]
-        found.append((scorer.words["place"][place[i]], figures))
+    for i, points in enumerate(peaks):
+        figures = []
+        for point in points.nonzero().tolist():
+            figures.append(_figure(scorer.words, point, colors[i], roles[i]))
+        word = scorer.words["place"][places[i]]
+        found.append((word, figures))
     return found
 
 

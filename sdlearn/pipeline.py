@@ -32,9 +32,6 @@ from .attention import (
     word_positions,
 )
 from .core import make_generator, to_images
-from .parts import GUIDANCE_SCALE as GUIDANCE_SCALE
-from .parts import NUM_INFERENCE_STEPS as NUM_INFERENCE_STEPS
-from .parts import SCHEDULERS as SCHEDULERS
 from .parts import (
     Parts,
     Settings,

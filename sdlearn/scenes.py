@@ -15,7 +15,7 @@ __all__ = [
     "truth",
 ]
 
-# %% ../nbs/02b_scenes.ipynb #d375cee6
+# %% ../nbs/02b_scenes.ipynb #bb748a25
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -74,8 +74,17 @@ def instances(
 SIZES = {"small": 0.7, "big": 1.28}
 
 
-def _figure(rng, thing, x, y, w, h, flip=None, seated=False):
-    "A figure that fits a box of `w` by `h`, its lower middle on (x, y), with jitter."
+def _figure(
+    rng,  # `random.Random`
+    thing,  # a `Thing`
+    x,  # where its lower middle stands
+    y,  # where its lower middle stands
+    w,  # of the box that it fits
+    h,  # of the box that it fits
+    flip=None,  # faces left? None: either
+    seated=False,  # drawn sitting?
+):
+    "A figure with jitter in all that no caption says."
     own = NOUNS[thing.noun]
     drawing = art(own.draw, COLORS.get(thing.color, own.tone), seated)
     size = rng.uniform(0.94, 1.06)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["fit_colors", "in_color", "stages_sheet"]
 
-# %% ../nbs/13a_sheet.ipynb #8e8e3a27
+# %% ../nbs/13a_sheet.ipynb #a2c0cc93
 import math
 import textwrap
 
@@ -88,7 +88,11 @@ def stages_sheet(
 
 
 # %% ../nbs/13a_sheet.ipynb #764b07b8
-def _draw_title(sheet, prompt, steps):
+def _draw_title(
+    sheet,  # Canvas
+    prompt,  # str
+    steps,  # how many
+):
     lines = textwrap.wrap(f"“{prompt.strip()}”", 62)[:4]
     style = {"weight": "bold", "linespacing": 1.3, "va": "top"}
     sheet.text(NUMBER, 0, "\n".join(lines), 38, **style)
@@ -104,16 +108,29 @@ def _token_names(tokenizer, ids):
     return ["start", *names[1:-1], "end"]
 
 
-def _draw_token(sheet, x, y, w, name, id, special):
+def _draw_token(
+    sheet,  # Canvas
+    x,
+    y,
+    w,  # of the box
+    name,  # from `_token_names`
+    id,  # its number
+    special,  # is it start or end?
+):
     "A box with a token's name, and its number below."
     fill, ink = (PAPER, GREY) if special else (CHIP, INK)
     middle = x + w / 2
     sheet.box(x, y, w, 40, fill)
-    sheet.code(middle, y + 26, name, 16, ink, ha="center")
+    sheet.code(middle, y + 26, name, 16, ink, "center")
     sheet.text(middle, y + 57, str(id), 12.5, GREY, ha="center")
 
 
-def _draw_tokens(sheet, tokenizer, ids, names):
+def _draw_tokens(
+    sheet,  # Canvas
+    tokenizer,  # CLIPTokenizer
+    ids,  # of the tokens from start to end
+    names,  # from `_token_names`
+):
     sheet.begin(
         "Tokens",
         "The tokenizer cuts the prompt into pieces it knows. Each piece has a number.",
@@ -134,7 +151,11 @@ def _draw_tokens(sheet, tokenizer, ids, names):
 
 
 # %% ../nbs/13a_sheet.ipynb #d3353784
-def _draw_embeddings(sheet, names, prompt_embeds):
+def _draw_embeddings(
+    sheet,  # Canvas
+    names,  # from `_token_names`
+    prompt_embeds,  # (n, d)
+):
     embeds = prompt_embeds[: len(names)]  # (tokens, d)
     sheet.begin(
         "Prompt embeddings",
@@ -144,7 +165,7 @@ def _draw_embeddings(sheet, names, prompt_embeds):
     h = max(15, min(24, 200 // len(names)))
     for i, name in enumerate(names):
         middle = h * (i + 0.5)
-        sheet.code(104, middle + 4.5, name[:13], 13, ha="right")
+        sheet.code(104, middle + 4.5, name[:13], 13, align="right")
     height, scale = h * len(names), signed(embeds.abs().quantile(0.98))
     sheet.image(116, 0, WIDTH - 116, height, embeds, **scale)
     sheet.end(height)
@@ -156,12 +177,17 @@ def _draw_scale(sheet, x, y):
     w = WIDTH - x
     numbers = torch.linspace(-3, 3, 61)[None]  # (1, 61)
     sheet.image(x, y - 9, w, 18, numbers, **signed(3))
-    sheet.text(x, y + 27, "-3", 13, GREY, ha="left")
-    sheet.text(x + w / 2, y + 27, "0", 13, GREY, ha="center")
-    sheet.text(x + w, y + 27, "3", 13, GREY, ha="right")
+    below = y + 27
+    sheet.label(x, below, "-3")
+    sheet.label(x + w / 2, below, "0", "center")
+    sheet.label(x + w, below, "3", "right")
 
 
-def _draw_noise(sheet, noise, colors):
+def _draw_noise(
+    sheet,  # Canvas
+    noise,  # (4, h/8, w/8) the first latents
+    colors,  # (5, 3) from `fit_colors`
+):
     c, rows, cols = noise.shape
     sheet.begin(
         "Starting noise",
@@ -171,10 +197,12 @@ def _draw_noise(sheet, noise, colors):
     h = tile_height(rows, cols)
     for i, channel in enumerate(noise):
         sheet.tile(i, 0, channel, **signed(3))
-        sheet.text(column(i), h + 20, f"channel {i + 1}", 13, GREY)
-    sheet.arrow(column(c) + 8, column(c + 1) - GAP - 8, h / 2, "in color")
+        sheet.label(column(i), h + 20, f"channel {i + 1}")
+    middle = h / 2
+    start, end = column(c) + 8, column(c + 1) - GAP - 8
+    sheet.arrow(start, end, middle, "in color")
     sheet.tile(c + 1, 0, in_color(noise, colors))
-    _draw_scale(sheet, column(c + 2) + 40, h / 2)
+    _draw_scale(sheet, column(c + 2) + 40, middle)
     sheet.end(h + 20)
 
 
@@ -186,7 +214,12 @@ def _eight_of(steps):
     return [steps[round(i * stride)] for i in range(count)]
 
 
-def _draw_moments(sheet, parts, steps, colors):
+def _draw_moments(
+    sheet,  # Canvas
+    parts,  # whose decoder shows what is in mind
+    steps,  # of t, noisy latents and pred_original_sample, both (4, h/8, w/8)
+    colors,  # (5, 3) from `fit_colors`
+):
     sheet.begin(
         "Denoising",
         "At each step the UNet says what is noise, and a part of it is taken away. "
@@ -196,14 +229,19 @@ def _draw_moments(sheet, parts, steps, colors):
     for i, (t, noisy, pred_original_sample) in enumerate(_eight_of(steps)):
         h = tile_height(*noisy.shape[1:])
         in_mind = to_images(parts.decode(pred_original_sample[None]))[0]
-        sheet.text(column(i), 11, f"t = {t:.0f}", 13, GREY)
+        sheet.label(column(i), 11, f"t = {t:.0f}")
         sheet.tile(i, 22, in_color(noisy, colors))
         sheet.tile(i, 22 + h + GAP, np.asarray(in_mind))
     sheet.end(22 + h + GAP + h)
 
 
 # %% ../nbs/13a_sheet.ipynb #dbec85fa
-def _draw_attention(sheet, picture, words, maps):
+def _draw_attention(
+    sheet,  # Canvas
+    picture,  # PIL picture
+    words,  # of its prompt
+    maps,  # (words, h/8, w/8)
+):
     sheet.begin(
         "Attention",
         "Where the UNet looked for each word while the picture was made: "
@@ -221,7 +259,11 @@ def _draw_attention(sheet, picture, words, maps):
 
 
 # %% ../nbs/13a_sheet.ipynb #ab923933
-def _draw_result(sheet, latents, picture):
+def _draw_result(
+    sheet,  # Canvas
+    latents,  # (4, h/8, w/8) the last ones
+    picture,  # PIL picture
+):
     c, rows, cols = latents.shape
     numbers = 3 * picture.height * picture.width
     sheet.begin(
@@ -230,12 +272,16 @@ def _draw_result(sheet, latents, picture):
         f"to 3 × {picture.height} × {picture.width}, "
         f"{numbers // latents.numel()} times as many.",
     )
-    w, gap, side = 248, 16, 512
-    h, height = round(w * rows / cols), round(side * rows / cols)
+    side, gap = 248, 16  # of a channel, and between two
+    h = round(side * rows / cols)
     scale = signed(latents.abs().quantile(0.99))
     for i, channel in enumerate(latents):
-        row, col = divmod(i, 2)
-        sheet.image(col * (w + gap), row * (h + gap), w, h, channel, **scale)
-    sheet.arrow(2 * w + gap + 20, WIDTH - side - 20, h + gap / 2, "decoder")
-    sheet.image(WIDTH - side, 0, side, height, np.asarray(picture))
+        row, place = divmod(i, 2)
+        x, y = place * (side + gap), row * (h + gap)
+        sheet.image(x, y, side, h, channel, **scale)
+    large = 512
+    height, left = round(large * rows / cols), WIDTH - large
+    right = side + gap + side  # where the channels end
+    sheet.arrow(right + 20, left - 20, h + gap / 2, "decoder")
+    sheet.image(left, 0, large, height, np.asarray(picture))
     sheet.end(height)

@@ -38,10 +38,16 @@ def phrase(
 ) -> str:
     "A noun phrase, such as `a small red cat` or `two flying fish`."
     name = thing.noun if thing.count == 1 else NOUNS[thing.noun].plural
-    said = [thing.size, "flying" if flying else None, thing.color if color else None]
-    words = " ".join([word for word in said if word] + [name])
-    article = "an" if words[0] in "aeiou" else "a"
-    return f"{_NUMBERS.get(thing.count, article)} {words}"
+    words = [name]
+    if color and thing.color:
+        words.insert(0, thing.color)
+    if flying:
+        words.insert(0, "flying")
+    if thing.size:
+        words.insert(0, thing.size)
+    article = "an" if words[0][0] in "aeiou" else "a"
+    number = _NUMBERS.get(thing.count, article)
+    return " ".join([number, *words])
 
 
 # %% ../nbs/02_world.ipynb #8b536e72
@@ -50,7 +56,10 @@ def _named(rng, thing):
     return thing.color not in NOUNS[thing.noun].natural or rng.random() < 0.6
 
 
-def _sentence(rng, scene):
+def _sentence(
+    rng,  # `random.Random`
+    scene,  # a `Scene`
+):
     "What is in the picture."
     phrases = [phrase(thing, _named(rng, thing)) for thing in scene.things]
     says_is = scene.relation != "and" and rng.random() < 0.15
@@ -92,7 +101,9 @@ def vocabulary() -> list:  # of str, sorted
     texts += [*NOUNS, *COLORS, *SIZES, *RELATIONS]
     texts += [noun.plural for noun in NOUNS.values()]
     texts += [place for place in PLACES if place]
-    texts += [*_NUMBERS.values(), *_SAID.values(), *_OPENINGS]
+    texts += _NUMBERS.values()
+    texts += _SAID.values()
+    texts += _OPENINGS
     return sorted(set(" ".join(texts).split()))
 
 
@@ -104,13 +115,18 @@ def _first(words, table):
 
 def _mentioned(words):
     "The thing that a noun phrase names."
-    found = [n for n, own in NOUNS.items() if n in words or own.plural in words]
+    found = []
+    for name, own in NOUNS.items():
+        if name in words or own.plural in words:
+            found.append(name)
     if len(found) != 1:
-        asked, known = " ".join(words), ", ".join(NOUNS)
+        asked = " ".join(words)
+        known = ", ".join(NOUNS)
         raise ValueError(f"one noun expected in {asked!r}; nouns are: {known}")
+    color = _first(words, COLORS)
+    size = _first(words, SIZES)
     counts = [n for n, word in _NUMBERS.items() if word in words]
-    count = counts[0] if counts else 1
-    return Thing(found[0], _first(words, COLORS), _first(words, SIZES), count)
+    return Thing(found[0], color, size, counts[0] if counts else 1)
 
 
 def parse(
@@ -122,11 +138,13 @@ def parse(
     places = [place for place in PLACES if place and place in text]
     if not places and "flying" in text:
         places = ["in the sky"]
-    relations = [relation for relation in RELATIONS if f" {relation} " in text]
-    relation = relations[0] if relations else None
-    sides = text.split(f" {relation} ", 1) if relation else [text]
-    things = tuple(_mentioned(side.split()) for side in sides)
-    return Scene(things, relation, places[0] if places else None)
+    place = places[0] if places else None
+    for relation in RELATIONS:
+        first, found, second = text.partition(f" {relation} ")
+        if found:
+            things = (_mentioned(first.split()), _mentioned(second.split()))
+            return Scene(things, relation, place)
+    return Scene((_mentioned(words),), None, place)
 
 
 # %% ../nbs/02_world.ipynb #f5c40cf1
@@ -150,7 +168,11 @@ _SALT = 7  # another number holds out other facts
 _SAME = {"riding": "on", "sitting on": "on", "next to": "and"}
 
 
-def _bond(relation, a, b):
+def _bond(
+    relation,  # a key of `RELATIONS`
+    a,  # the first noun
+    b,  # the second noun
+):
     "One name for what looks the same: below is above reversed, and who rides a fish sits on it."
     if relation == "below":
         return _bond("above", b, a)
@@ -213,7 +235,12 @@ def _pairs(relation):
     return tuple(NOUNS), tuple(NOUNS)
 
 
-def _a_thing(rng, name, count=1, size=None):
+def _a_thing(
+    rng,  # `random.Random`
+    name,  # a key of `NOUNS`
+    count=1,  # 1 to 3
+    size=None,  # "small", "big" or None
+):
     "A thing in a natural color, or in any."
     natural = NOUNS[name].natural
     if not natural:

@@ -5,22 +5,24 @@ import os
 import subprocess
 import sys
 from base64 import b64decode, b64encode
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import nbformat
 from fastcore.nbio import dict2nb, nb2str
-from jupyter_client import KernelManager
+from jupyter_client import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbdev.clean import clean_nb
-from nbformat.v4 import output_from_msg
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from PIL import Image
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
 CELL_TIMEOUT = 120
-MAX_BYTES = 300_000
+MAX_BYTES = 1_000_000
+ROUNDING = (1, 3, 5)  # of 255; as little as the size of the notebook demands
 WIDGET = "application/vnd.jupyter.widget-view+json"
+TAGS = {"NBVAL_SKIP": "skip-execution", "NBVAL_RAISES_EXCEPTION": "raises-exception"}
 KERNELSPEC = {"display_name": "python3", "language": "python", "name": "python3"}
 KERNEL_ENV = {
     "OMP_NUM_THREADS": "1",
@@ -36,36 +38,35 @@ class NotebookError(Exception):
     """A cell that failed or took too long."""
 
 
+def names_of(path):
+    """What a notebook may be called: 13_pipeline, 13 or pipeline."""
+    number, _, module = path.stem.partition("_")
+    return {path.stem, number, module}
+
+
 def find(names):
-    """Notebooks whose file name, or module name, is in `names`; all of them if there is none."""
+    """Notebooks whose file name, number or module is in `names`; all of them if there is none."""
     paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
     wanted = {Path(name).stem for name in names}
-    found = [
-        p for p in paths if not wanted or wanted & {p.stem, p.stem[:2], p.stem[3:]}
-    ]
-    if missing := wanted - {
-        name for p in found for name in (p.stem, p.stem[:2], p.stem[3:])
-    }:
-        sys.exit(
-            f"No such notebook among {', '.join(p.stem for p in paths)}: {', '.join(sorted(missing))}"
-        )
-    return found
+    missing = wanted.difference(*map(names_of, paths))
+    if missing:
+        known = ", ".join(p.stem for p in paths)
+        sys.exit(f"No such notebook among {known}: {', '.join(sorted(missing))}")
+    return [p for p in paths if not wanted or wanted & names_of(p)]
 
 
 def marked(cell, marker):
     """Does the cell carry this comment of nbval's?"""
+    comments = (line.strip() for line in cell.source.splitlines())
     return any(
-        line.strip().lstrip("# ") == marker
-        for line in cell.source.splitlines()
-        if line.strip()[:1] == "#"
+        line.startswith("#") and line.lstrip("# ") == marker for line in comments
     )
 
 
 def clean_outputs(cell):
     """Take out of a cell's outputs what changes from run to run: widget ids and the frames of a traceback."""
-    if marked(
-        cell, "NBVAL_IGNORE_OUTPUT"
-    ):  # the picture under a slider stays, the slider's repr goes
+    if marked(cell, "NBVAL_IGNORE_OUTPUT"):
+        # The picture under a slider stays, the slider's repr goes.
         cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
     for output in cell.outputs:
         data = output.get("data", {})
@@ -80,92 +81,83 @@ def cleaned(nb):
     """The text of a clean notebook."""
     nb = dict2nb(nb)
     clean_nb(nb)
-    nb.metadata = {
-        "kernelspec": KERNELSPEC,
-        **{k: v for k, v in nb.metadata.items() if k == "nbdev"},
-    }
+    kept = {k: v for k, v in nb.metadata.items() if k == "nbdev"}
+    nb.metadata = {"kernelspec": KERNELSPEC, **kept}
     for cell in nb.cells:
         if cell.cell_type == "code":
             clean_outputs(cell)
     return nb2str(nb)
 
 
-@contextmanager
-def kernel(folder):
-    """A client of a fresh kernel of this environment."""
-    manager = KernelManager(
+class Client(NotebookClient):
+    """Executes a notebook with no browser beside it, so that what a widget draws stays in its cell."""
+
+    def handle_comm_msg(self, outs, msg, cell_index):
+        """Let the messages to a browser go."""
+
+
+def pictures(nb):
+    """The outputs of a notebook that hold a picture, as data to be changed."""
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                yield output["data"]
+
+
+def squeezed(png, step):
+    """The same picture in fewer bytes, its colors rounded to multiples of `step`."""
+    image, buffer = Image.open(BytesIO(b64decode(png))), BytesIO()
+    if step > 1:
+        rounded = [min(255, (i + step // 2) // step * step) for i in range(256)]
+        image = image.convert("RGB").point(rounded * 3)
+    image.save(buffer, "PNG", optimize=True)
+    return b64encode(buffer.getvalue()).decode()
+
+
+def fit(nb):
+    """Make the pictures small; where they are too many, by rounding that no eye sees (45 dB or better)."""
+    shown = [data["image/png"] for data in pictures(nb)]
+    for step in ROUNDING:
+        for png, data in zip(shown, pictures(nb)):
+            data["image/png"] = min(png, squeezed(png, step), key=len)
+        if len(cleaned(nb).encode()) < MAX_BYTES:
+            break
+    if step > 1:
+        print(f"colors rounded to multiples of {step} of 255", flush=True)
+
+
+def client_of(nb, folder):
+    """What executes a notebook in a fresh kernel of this environment."""
+    manager = AsyncKernelManager(
         kernel_name=CURRENT_ENV_KERNEL_NAME,
         kernel_spec_manager=NbvalKernelspecManager(),
     )
-    manager.start_kernel(
-        cwd=str(folder), env={**os.environ, **KERNEL_ENV}, stderr=subprocess.DEVNULL
+    return Client(
+        nb,
+        manager,
+        timeout=CELL_TIMEOUT,
+        raise_on_iopub_timeout=True,
+        iopub_timeout=30,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
     )
-    client = manager.client()
-    client.start_channels()
-    try:
-        client.wait_for_ready(timeout=60)
-        yield client
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-
-def collect(outputs, message):
-    """Add what the kernel says to a cell's outputs; `interact` first clears what was there."""
-    kind, content = message["msg_type"], message["content"]
-    if kind == "clear_output":
-        outputs.clear()
-    elif kind == "stream" and outputs and outputs[-1].get("name") == content["name"]:
-        outputs[-1].text += content["text"]
-    elif kind in ("stream", "display_data", "execute_result", "error"):
-        outputs.append(output_from_msg(message))
-
-
-def run_cell(client, cell, number):
-    """Run one cell and keep its outputs."""
-    cell.outputs = []
-    try:
-        reply = client.execute_interactive(
-            cell.source,
-            allow_stdin=False,
-            timeout=CELL_TIMEOUT,
-            output_hook=lambda message: collect(cell.outputs, message),
-        )
-    except TimeoutError:
-        raise NotebookError(
-            f"cell {number} took longer than {CELL_TIMEOUT} seconds:\n{cell.source}"
-        ) from None
-    if reply["content"]["status"] == "error" and not marked(
-        cell, "NBVAL_RAISES_EXCEPTION"
-    ):
-        raise NotebookError(
-            "\n".join(
-                [f"cell {number} failed:", cell.source, *reply["content"]["traceback"]]
-            )
-        )
-
-
-def squeeze(data):
-    """The same picture in fewer bytes: Pillow shows its pictures hardly compressed."""
-    if "image/png" in data:
-        png, buffer = b64decode(data["image/png"]), BytesIO()
-        Image.open(BytesIO(png)).save(buffer, "PNG", optimize=True)
-        data["image/png"] = b64encode(min(png, buffer.getvalue(), key=len)).decode()
 
 
 def execute(path):
     """Run a notebook in a fresh kernel."""
     nb = nbformat.read(path, as_version=4)
-    with kernel(path.parent) as client:
-        for number, cell in enumerate(nb.cells):
-            if (
-                cell.cell_type == "code"
-                and cell.source.strip()
-                and not marked(cell, "NBVAL_SKIP")
-            ):
-                run_cell(client, cell, number)
-                for output in cell.outputs:
-                    squeeze(output.get("data", {}))
+    for cell in nb.cells:
+        cell.metadata.tags = [TAGS[marker] for marker in TAGS if marked(cell, marker)]
+    try:
+        client_of(nb, path.parent).execute(
+            cleanup_kc=True,
+            env={**os.environ, **KERNEL_ENV},
+            stderr=subprocess.DEVNULL,
+        )
+    except (CellControlSignal, DeadKernelError) as error:
+        raise NotebookError(str(error)) from None
+    fit(nb)
     return nb
 
 
@@ -178,13 +170,11 @@ def save(path, text):
 
 def process(path, afresh):
     """Clean a notebook, executed or as it is, and report its size."""
-    save(path, cleaned(execute(path) if afresh else nbformat.read(path, as_version=4)))
+    nb = execute(path) if afresh else nbformat.read(path, as_version=4)
+    save(path, cleaned(nb))
     size = path.stat().st_size
-    print(
-        f"{path.name}: {size / 1000:.0f} kB"
-        + (", too large" if size > MAX_BYTES else ""),
-        flush=True,
-    )
+    remark = ", too large" if size > MAX_BYTES else ""
+    print(f"{path.name}: {size / 1000:.0f} kB{remark}", flush=True)
 
 
 def main():

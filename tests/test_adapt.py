@@ -31,9 +31,18 @@ WORD = "<pumpkin>"
 
 
 def last_latents(parts, prompt):
-    return generate(
-        parts, prompt, num_inference_steps=2, generator=make_generator(0)
-    ).latents
+    generator = make_generator(0)
+    return generate(parts, prompt, num_inference_steps=2, generator=generator).latents
+
+
+def assert_same(ours, theirs):
+    """Bit for bit: both are the very same computation."""
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def assert_close(ours, theirs):
+    """Equal but for rounding: the way to the numbers is another one."""
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -52,28 +61,18 @@ def styled(parts):
 
 
 def test_a_word_is_one_token_and_changes_no_other(parts, taught):
-    assert (
-        len(taught.tokenizer) == len(parts.tokenizer) + 1
-        and WORD not in parts.tokenizer.get_vocab()
-    )
-    ids = tokenize(taught.tokenizer, [f"a {WORD} at night"]).input_ids[0].tolist()
-    assert ids.count(len(parts.tokenizer)) == 1
-    assert [
-        word for word, _ in word_positions(taught.tokenizer, f"a {WORD} at night")
-    ] == ["a", WORD, "at", "night"]
-    torch.testing.assert_close(
-        last_latents(taught, "a red cat"),
-        last_latents(parts, "a red cat"),
-        rtol=0,
-        atol=0,
-    )
+    assert len(taught.tokenizer) == len(parts.tokenizer) + 1
+    assert WORD not in parts.tokenizer.get_vocab()
+    ids = tokenize(taught.tokenizer, [f"a {WORD} at night"]).input_ids[0]
+    assert ids.tolist().count(len(parts.tokenizer)) == 1
+    words = [word for word, _ in word_positions(taught.tokenizer, ids)]
+    assert words == ["a", WORD, "at", "night"]
+    assert_same(last_latents(taught, "a red cat"), last_latents(parts, "a red cat"))
 
 
 def test_a_word_with_a_known_vector_is_that_word(parts):
     twin = add_word(parts, "<twin>", vector_of(parts, "cat"))
-    torch.testing.assert_close(
-        last_latents(twin, "a <twin>"), last_latents(twin, "a cat"), rtol=0, atol=0
-    )
+    assert_same(last_latents(twin, "a <twin>"), last_latents(twin, "a cat"))
 
 
 def test_a_learned_word_does_not_warn_and_others_still_do(taught):
@@ -92,45 +91,31 @@ def test_learning_changes_one_row(parts):
     learned, losses = learn_word(
         parts, WORD, "apple", latents, [f"a {WORD}"] * 2, steps=2, batch_size=2
     )
-    assert len(losses) == 2 and not torch.equal(
-        vector_of(learned, WORD), vector_of(parts, "apple")
-    )
-    table, before = (
-        p.text_encoder.get_input_embeddings().weight for p in (learned, parts)
-    )
-    assert torch.equal(table[:-1], before) and all(
-        torch.equal(unet[k], v) for k, v in parts.unet.state_dict().items()
-    )
+    assert len(losses) == 2
+    assert not torch.equal(vector_of(learned, WORD), vector_of(parts, "apple"))
+    table = learned.text_encoder.get_input_embeddings().weight
+    assert torch.equal(table[:-1], parts.text_encoder.get_input_embeddings().weight)
+    for name, weight in parts.unet.state_dict().items():
+        assert torch.equal(unet[name], weight), name
 
 
 def test_word_file_for_us_and_for_diffusers(parts, taught, tmp_path):
-    save_word(tmp_path / "word.safetensors", taught, WORD)
+    file = tmp_path / "word.safetensors"
+    save_word(file, taught, WORD)
     assert [p.name for p in tmp_path.iterdir()] == ["word.safetensors"]
-    torch.testing.assert_close(
-        vector_of(load_word(parts, tmp_path / "word.safetensors"), WORD),
-        vector_of(taught, WORD),
-        rtol=0,
-        atol=0,
-    )
+    assert_same(vector_of(load_word(parts, file), WORD), vector_of(taught, WORD))
     pipe = replace(
         parts,
         tokenizer=deepcopy(parts.tokenizer),
         text_encoder=deepcopy(parts.text_encoder),
     ).to_pipeline()
-    pipe.load_textual_inversion(tmp_path / "word.safetensors")
+    pipe.load_textual_inversion(file)
     pipe.set_progress_bar_config(disable=True)
     noise = randn((1, 4, 8, 8), make_generator(1))
-    ours = generate(
-        taught, f"a {WORD}", latents=noise, num_inference_steps=2, guidance_scale=5.0
-    ).latents
-    theirs = pipe(
-        f"a {WORD}",
-        latents=noise,
-        num_inference_steps=2,
-        guidance_scale=5.0,
-        output_type="latent",
-    ).images
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    options = dict(latents=noise, num_inference_steps=2, guidance_scale=5.0)
+    ours = generate(taught, f"a {WORD}", **options).latents
+    theirs = pipe(f"a {WORD}", output_type="latent", **options).images
+    assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("word", ["pumpkin", "<two words>", "<>", ""])
@@ -204,13 +189,11 @@ def test_missing_and_damaged_files(parts, tmp_path):
 
 def test_lora_changes_pictures_and_can_be_switched_off(parts, styled):
     printer = replace(parts, unet=styled)
-    before, on = last_latents(parts, "a red cat"), last_latents(printer, "a red cat")
-    assert not torch.allclose(before, on, atol=1e-2)
+    before = last_latents(parts, "a red cat")
+    assert not torch.allclose(before, last_latents(printer, "a red cat"), atol=1e-2)
     styled.disable_adapters()
     try:
-        torch.testing.assert_close(
-            last_latents(printer, "a red cat"), before, rtol=0, atol=0
-        )
+        assert_same(last_latents(printer, "a red cat"), before)
     finally:
         styled.enable_adapters()
 
@@ -218,48 +201,38 @@ def test_lora_changes_pictures_and_can_be_switched_off(parts, styled):
 def test_a_fresh_lora_changes_nothing_and_only_it_is_trained(parts):
     unet = deepcopy(parts.unet)
     add_lora(unet)
-    torch.testing.assert_close(
-        last_latents(replace(parts, unet=unet), "a cat"),
-        last_latents(parts, "a cat"),
-        rtol=0,
-        atol=0,
-    )
-    assert {
-        name.split(".")[-3] for name, p in unet.named_parameters() if p.requires_grad
-    } == {"lora_A", "lora_B"}
+    fresh = replace(parts, unet=unet)
+    assert_same(last_latents(fresh, "a cat"), last_latents(parts, "a cat"))
+    trained = [name for name, p in unet.named_parameters() if p.requires_grad]
+    assert {name.split(".")[-3] for name in trained} == {"lora_A", "lora_B"}
 
 
 def test_lora_file_for_us_and_for_diffusers(parts, styled, tmp_path):
     save_lora(tmp_path, styled)
     assert [p.name for p in tmp_path.iterdir()] == [LORA_FILE]
-    expected, unet = (
-        last_latents(replace(parts, unet=styled), "a cat"),
-        deepcopy(parts.unet),
-    )
+    expected = last_latents(replace(parts, unet=styled), "a cat")
+
+    def drawn_with(unet):
+        return last_latents(replace(parts, unet=unet), "a cat")
+
+    unet = deepcopy(parts.unet)
     load_lora(unet, tmp_path)
-    torch.testing.assert_close(
-        last_latents(replace(parts, unet=unet), "a cat"), expected, rtol=0, atol=0
-    )
+    assert_close(drawn_with(unet), expected)
     pipe = replace(parts, unet=deepcopy(parts.unet)).to_pipeline()
     pipe.load_lora_weights(tmp_path)
+    assert_close(drawn_with(pipe.unet), expected)
+
+
+def test_lora_file_without_the_prefix_of_a_pipeline(parts, styled, tmp_path):
+    save_lora(tmp_path, styled)
     (tmp_path / "bare").mkdir()
-    save_file(
-        {
-            k.removeprefix("unet."): v
-            for k, v in load_file(tmp_path / LORA_FILE).items()
-        },
-        tmp_path / "bare" / LORA_FILE,
-    )
-    load_lora(bare := deepcopy(parts.unet), tmp_path / "bare")
-    torch.testing.assert_close(
-        last_latents(replace(parts, unet=bare), "a cat"), expected, rtol=0, atol=0
-    )
-    torch.testing.assert_close(
-        last_latents(replace(parts, unet=pipe.unet), "a cat"),
-        expected,
-        rtol=1e-5,
-        atol=1e-5,
-    )
+    layers = load_file(tmp_path / LORA_FILE)
+    bare = {name.removeprefix("unet."): matrix for name, matrix in layers.items()}
+    save_file(bare, tmp_path / "bare" / LORA_FILE)
+    unet = deepcopy(parts.unet)
+    load_lora(unet, tmp_path / "bare")
+    expected = last_latents(replace(parts, unet=styled), "a cat")
+    assert_close(last_latents(replace(parts, unet=unet), "a cat"), expected)
 
 
 def test_a_lora_of_another_model(parts, styled, tmp_path):
@@ -269,11 +242,12 @@ def test_a_lora_of_another_model(parts, styled, tmp_path):
             load_lora(other, tmp_path)
         assert "does not fit this UNet" in sentence(error)
         assert not hasattr(other, "peft_config")
-    layers = {
-        k: v.clone() for k, v in load_file(tmp_path / LORA_FILE).items()
-    }  # Windows writes no file that is mapped
+    # Windows writes no file that is mapped.
+    layers = {k: v.clone() for k, v in load_file(tmp_path / LORA_FILE).items()}
     for strange in (
         {k.replace("to_q", "to_x"): v for k, v in layers.items()},
+        {k.replace("to_q", "norm_q"): v for k, v in layers.items()},
+        {k: v.flatten() for k, v in layers.items()},
         {"unet.conv_in.weight": torch.zeros(3)},
         {},
     ):

@@ -17,7 +17,8 @@ from sdlearn.attention import attention
 from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator, randn, to_images
 from sdlearn.edit import edit_prompt, image_to_image, inpaint, share_attention, slerp
-from sdlearn.pipeline import GUIDANCE_SCALE, Settings, generate, make_scheduler
+from sdlearn.parts import GUIDANCE_SCALE, Settings, make_scheduler
+from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step, ddpm_step, dpm_step, euler_step
 from sdlearn.text import encode_prompt
 

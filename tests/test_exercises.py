@@ -1,4 +1,4 @@
-"""The exercises: blanks are refused with a reason, solutions pass, and each section stands on its own."""
+"""The exercises: blanks are refused with a reason, solutions pass, each section stands alone."""
 
 import contextlib
 import functools
@@ -10,58 +10,58 @@ import nbformat
 import pytest
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
-TITLE, SOLUTION = (
-    "## Check yourself",
-    re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL),
-)
+TITLE = "## Check yourself"
+SOLUTION = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
 
-def section(cells):
-    """The cells below the title, up to the next section of the same rank."""
-    start = next(
-        (
-            i + 1
-            for i, c in enumerate(cells)
-            if c.cell_type == "markdown" and c.source.startswith(TITLE)
-        ),
-        len(cells),
-    )
-    end = (
-        i
-        for i, c in enumerate(cells)
-        if i > start and c.cell_type == "markdown" and c.source.startswith("## ")
-    )
-    return cells[start : next(end, len(cells))]
+def has_heading(cell, text="## "):
+    """Does a line of the cell begin with this? A title may stand below other text."""
+    lines = cell.source.splitlines() if cell.cell_type == "markdown" else []
+    return any(line.startswith(text) for line in lines)
 
 
 def is_exercise(cell):
     return cell.cell_type == "code" and cell.source.startswith("# exercise")
 
 
+def section(cells):
+    """The cells below the title, up to the next section of the same rank."""
+    titles = [i for i, cell in enumerate(cells) if has_heading(cell, TITLE)]
+    if not titles:
+        return []
+    found = []
+    for cell in cells[titles[0] + 1 :]:
+        if has_heading(cell):
+            break
+        found.append(cell)
+    return found
+
+
+def solution_in(cell):
+    """The code of a cell that unfolds; None if it holds none."""
+    found = SOLUTION.search(cell.source) if cell.cell_type == "markdown" else None
+    return found and found[1]
+
+
 def pieces(cells):
     """Each code cell with the solution that replaces it; None where there is none."""
     for i, cell in enumerate(cells):
-        if cell.cell_type == "code":
-            below = cells[i + 1] if is_exercise(cell) and i + 1 < len(cells) else None
-            yield (
-                cell,
-                SOLUTION.search(below.source)
-                if below and below.cell_type == "markdown"
-                else None,
-            )
+        below = cells[i + 1 : i + 2]
+        if is_exercise(cell) and below:
+            yield cell, solution_in(below[0])
+        elif cell.cell_type == "code":
+            yield cell, None
 
 
 def solved(cell, solution):
     """An exercise with its solution in place of the blank; its verdict stays."""
     verdict = cell.source.splitlines()[-1]
-    return solution[1] if "verdict(" in solution[1] else f"{solution[1]}\n{verdict}"
+    return solution if "verdict(" in solution else f"{solution}\n{verdict}"
 
 
 def complaints(cells):
     """What a section lacks."""
-    exercises = [
-        (cell, solution) for cell, solution in pieces(cells) if is_exercise(cell)
-    ]
+    exercises = [piece for piece in pieces(cells) if is_exercise(piece[0])]
     if not 2 <= len(exercises) <= 4:
         yield f"{len(exercises)} exercises: two to four are wanted"
     for number, (cell, solution) in enumerate(exercises, 1):
@@ -75,7 +75,8 @@ def complaints(cells):
 
 def run(cells, with_solutions):
     """What each exercise prints when the section runs alone."""
-    names, printed = {"__name__": "__main__", "display": lambda *args: None}, []
+    names = {"__name__": "__main__", "display": lambda *args: None}
+    printed = []
     for cell, solution in pieces(cells):
         source = solved(cell, solution) if with_solutions and solution else cell.source
         with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -95,12 +96,18 @@ def verdicts(path, with_solutions):
     return run(section_of(path), with_solutions)
 
 
-NOTEBOOKS = [p for p in sorted(NBS.glob("[0-9]*.ipynb")) if section_of(p)]
+# An appendix has a letter after its number (02a_drawings), and needs no exercises.
+LESSONS = sorted(NBS.glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = [path for path in sorted(NBS.glob("[0-9]*.ipynb")) if section_of(path)]
 EXERCISES = [
-    pytest.param(p, i, id=f"{p.stem}-{i + 1}")
-    for p in NOTEBOOKS
-    for i in range(sum(map(is_exercise, section_of(p))))
+    pytest.param(path, number, id=f"{path.stem}-{number + 1}")
+    for path in NOTEBOOKS
+    for number in range(sum(map(is_exercise, section_of(path))))
 ]
+
+
+def test_every_lesson_has_a_section():
+    assert not [path.stem for path in LESSONS if path not in NOTEBOOKS]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -120,35 +127,28 @@ def test_solution_is_right(path, number):
 
 
 def cell(kind, source):
-    return (
-        nbformat.v4.new_code_cell(source)
-        if kind == "code"
-        else nbformat.v4.new_markdown_cell(source)
-    )
+    new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
+    return new[kind](source)
 
 
 EXERCISE = cell("code", "# exercise\nanswer = ...\nverdict(print, answer)")
-ANSWER = cell(
-    "markdown",
-    "<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n\n</details>",
+NO_VERDICT = cell("code", "# exercise\nanswer = ...")
+NO_BLANK = cell("code", "# exercise\nverdict(print, 1)")
+UNFOLDED = (
+    "<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n\n</details>"
 )
+ANSWER = cell("markdown", UNFOLDED)
+INCOMPLETE = {
+    "0 exercises": [],
+    "exercise 2 has no solution": [EXERCISE, ANSWER, EXERCISE],
+    "exercise 1 has no solution": [EXERCISE, EXERCISE, ANSWER],
+    "does not end in its verdict": [NO_VERDICT, ANSWER] * 2,
+    "has no blank": [NO_BLANK, ANSWER] * 2,
+}
 
 
-@pytest.mark.parametrize(
-    "cells, words",
-    [
-        ([], "0 exercises"),
-        ([EXERCISE, ANSWER, EXERCISE], "exercise 2 has no solution"),
-        ([EXERCISE, EXERCISE, ANSWER], "exercise 1 has no solution"),
-        (
-            [cell("code", "# exercise\nanswer = ..."), ANSWER] * 2,
-            "does not end in its verdict",
-        ),
-        ([cell("code", "# exercise\nverdict(print, 1)"), ANSWER] * 2, "has no blank"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_incomplete_section_is_found(cells, words):
+@pytest.mark.parametrize("words, cells", INCOMPLETE.items(), ids=INCOMPLETE)
+def test_an_incomplete_section_is_found(words, cells):
     title = cell("markdown", TITLE)
     assert any(words in complaint for complaint in complaints(section([title, *cells])))
     assert not list(complaints(section([title, EXERCISE, ANSWER, EXERCISE, ANSWER])))

@@ -191,7 +191,6 @@ def test_one_settings_object_or_single_changes(parts):
 
 
 def test_a_generator_goes_before_the_seed(parts):
-    torch.testing.assert_close(draw(parts, seed=1).latents, draw(parts, seed=1).latents)
     settings = Settings(num_inference_steps=3, seed=7)
     both = generate(parts, PROMPT, settings=settings, generator=make_generator(1))
     torch.testing.assert_close(both.latents, draw(parts, seed=1).latents)
@@ -258,7 +257,7 @@ def counted(parts):
     hook.remove()
 
 
-@pytest.mark.parametrize("negative_prompt", [None, "a dog", ["a dog", "a house"]])
+@pytest.mark.parametrize("negative_prompt", [None, "a horse", ["a horse", "a house"]])
 def test_each_text_is_tokenized_and_embedded_once(counted, negative_prompt):
     parts, texts, rows = counted
     prompts = [PROMPT, "two fish"]

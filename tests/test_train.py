@@ -97,6 +97,11 @@ def test_trained_folder_has_its_judge(trained):
     assert "panda" in scorer.words["noun"]
 
 
+def test_text_encoder_has_the_names_that_other_programs_read(trained):
+    names = load_file(trained[0] / "text_encoder/model.safetensors")
+    assert all(name.startswith("text_model.") for name in names)
+
+
 def test_configs_name_one_dtype(trained):
     for part in ("clip", "text_encoder"):
         text = (trained[0] / part / "config.json").read_text(encoding="utf-8")
