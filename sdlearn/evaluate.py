@@ -9,7 +9,6 @@ __all__ = [
     "obeys",
     "judgments",
     "pass_rate",
-    "task_of",
     "task_scenes",
     "drawings",
     "evaluate",
@@ -128,7 +127,7 @@ SPLITS = ("train", "held-out")  # of all compositions
 TASKS = ("one noun", "two nouns", "counting", "colors", "position", "color binding")
 
 
-def task_of(
+def _task_of(
     asked,  # a `Scene` from `parse`
 ) -> str | None:  # one of `TASKS`, or None
     "The task that a prompt belongs to."
@@ -158,7 +157,7 @@ def task_scenes(
         scene = sample_scene(rng, part)
         prompt = caption(scene, rng)
         asked = parse(prompt)
-        if task_of(asked) == task and split_of(asked) == part:
+        if _task_of(asked) == task and split_of(asked) == part:
             found[prompt] = scene
     return list(found.items())
 

@@ -4,7 +4,6 @@
 
 # %% auto #0
 __all__ = [
-    "CELLS",
     "ROLES",
     "world_words",
     "roles",
@@ -39,7 +38,7 @@ from .world import sample_scene
 
 # %% ../nbs/11a_judge.ipynb #ec6e5b37
 _KINDS = ("noun", "color", "role", "place")  # what the judge is asked
-CELLS = 16  # the judge looks at 16 x 16 cells
+_CELLS = 16  # the judge looks at 16 x 16 cells
 ROLES = {  # relation: the role of its first figure and of its second
     "riding": ("on", "under"),
     "sitting on": ("on", "under"),
@@ -63,11 +62,11 @@ def world_words() -> dict:  # noun, color, role and place: lists of words
 # %% ../nbs/11a_judge.ipynb #2ab4cb25
 def _bump(x, y):
     "A hill (16, 16) of height one around a point of the picture."
-    at = (torch.arange(CELLS) + 0.5) / CELLS
+    at = (torch.arange(_CELLS) + 0.5) / _CELLS
     right = at - x  # (16,)
     down = at[:, None] - y  # (16, 1)
     squares = right**2 + down**2
-    hill = torch.exp(-squares * CELLS**2 / 2)
+    hill = torch.exp(-squares * _CELLS**2 / 2)
     return hill / hill.max()
 
 
@@ -90,9 +89,9 @@ def scorer_target(
 ) -> tuple:  # noun (20, 16, 16) in [0, 1], color and role (16, 16) as indices, place ()
     "What the judge should say of a scene's picture; -100 stands where nothing is."
     words = words or world_words()
-    noun = torch.zeros(len(words["noun"]), CELLS, CELLS)
-    color = torch.full((CELLS, CELLS), -100)
-    role = torch.full((CELLS, CELLS), -100)
+    noun = torch.zeros(len(words["noun"]), _CELLS, _CELLS)
+    color = torch.full((_CELLS, _CELLS), -100)
+    role = torch.full((_CELLS, _CELLS), -100)
     figures = zip(layout(scene), instances(scene), roles(scene))
     for figure, thing, its_role in figures:
         _, height = extent(figure)
@@ -269,6 +268,6 @@ def _figure(words, peak, color, role):
         noun=words["noun"][n],
         color=words["color"][color[y, x]],
         role=words["role"][role[y, x]],
-        x=(x + 0.5) / CELLS,
-        y=(y + 0.5) / CELLS,
+        x=(x + 0.5) / _CELLS,
+        y=(y + 0.5) / _CELLS,
     )

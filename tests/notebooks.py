@@ -115,7 +115,7 @@ def squeezed(png, step):
 
 
 def fit(nb):
-    """Make the pictures small; where they are too many, by rounding that no eye sees (45 dB or better)."""
+    """Make the pictures small; where they are too many, by rounding by 2 of 255 at most (42 dB or better)."""
     shown = [data["image/png"] for data in pictures(nb)]
     for step in ROUNDING:
         for png, data in zip(shown, pictures(nb)):
