@@ -71,7 +71,11 @@ def add_word(
     return replace(parts, tokenizer=tokenizer, text_encoder=text_encoder)
 
 
-def _check_word(parts, word, vector):
+def _check_word(
+    parts,  # Parts
+    word,  # in angle brackets
+    vector,  # (d,)
+):
     "Raise one sentence if a word has no brackets, or the vector of another model."
     if not re.fullmatch(r"<[\w-]+>", word):
         raise ValueError(
@@ -279,7 +283,11 @@ def _misfit(unet, matrices):
     return None
 
 
-def _fits(layers, key, matrix):
+def _fits(
+    layers,  # name: layer of the network
+    key,  # name of the matrix, as peft has it
+    matrix,  # (r, in) or (out, r)
+):
     "Is there a layer of the right size for this matrix?"
     layer_name, _, kind = key.removesuffix(".weight").rpartition(".lora_")
     weight = getattr(layers.get(layer_name), "weight", None)  # (out, in)

@@ -103,7 +103,12 @@ def _save_picture(picture, path):
 
 
 # %% ../nbs/17a_commands.ipynb #d6d31335
-def _begin_training(out, folder, resume, recipe):
+def _begin_training(
+    out,  # pipeline folder to make
+    folder,  # of the training
+    resume,  # go on with one that is there?
+    recipe,  # what was asked for
+):
     "Keeps what was asked for in the training's folder; mixes no two trainings, replaces nothing else."
     path = folder / "recipe.json"
     if path.exists():
@@ -118,7 +123,11 @@ def _begin_training(out, folder, resume, recipe):
             temporary.write_text(json.dumps(recipe), encoding="utf-8")
 
 
-def _check_same_training(path, resume, recipe):
+def _check_same_training(
+    path,  # of the recipe that was kept
+    resume,  # go on with it?
+    recipe,  # what is asked for now
+):
     "A training that was begun goes on only if that is wanted, and only as it was begun."
     if not resume:
         raise ValueError(
@@ -167,7 +176,11 @@ def train_main(
 
 
 # %% ../nbs/17a_commands.ipynb #f8c9462d
-def _check_choice(kind, name, names):
+def _check_choice(
+    kind,  # of thing, such as "budget"
+    name,  # what was typed
+    names,  # that there are
+):
     "Refuses a name that is not one of `names`, which it lists."
     if name not in names:
         known = ", ".join(names)
@@ -195,7 +208,11 @@ def _run_stages(training, stage):
         print(f"{name}: done")
 
 
-def _finish(training, out, recipe):
+def _finish(
+    training,  # Training, all stages done
+    out,  # pipeline folder to make
+    recipe,  # what was asked for
+):
     "The pipeline folder, with what was asked for and what was reached."
     recipe = recipe | asdict(training.budget) | measure(training)
     save_pipeline(training, out, recipe)

@@ -126,7 +126,11 @@ def load_encoded(
         return EncodedData(file.get_tensor("latents").clone(), data)
 
 
-def _mixed_up(path, name, wanted):
+def _mixed_up(
+    path,  # of the latents
+    name,  # of their data set, or None
+    wanted,  # name of the data set given
+):
     "What is wrong with latents of another data set."
     source = repr(name) if name else "a data set that it does not name"
     return (

@@ -30,7 +30,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 
 # %% ../nbs/01_core.ipynb #51b49bd3
-def _titled(image, label, size, font):
+def _titled(
+    image,  # PIL picture
+    label,  # text or None
+    size,  # side of the picture in the cell
+    font,  # of the label
+):
     "One cell of a grid: the picture above its label."
     letters_in_a_line = int(1.9 * size / font.size)
     lines = textwrap.wrap(label or "", letters_in_a_line)

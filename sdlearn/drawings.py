@@ -21,11 +21,8 @@ __all__ = [
     "mix",
     "tinted",
     "Pen",
-    "Noun",
     "noun",
-    "Place",
     "place",
-    "Art",
     "art",
     "Figure",
     "extent",
@@ -131,10 +128,7 @@ class Pen:
         ry=None,  # half its height; None: a circle
         fill=None,  # (r, g, b); None: the main color
         turn=0,  # tilt in degrees
-        arc=(
-            0,
-            1,
-        ),  # the part between two fractions of a turn, clockwise from the right
+        arc=(0, 1),  # its part, in fractions of a turn, clockwise from the right
     ):
         "A filled ellipse, or a part of one."
         angles = 2 * pi * np.linspace(*arc, 36)
@@ -192,7 +186,7 @@ class Pen:
 
 
 # %% ../nbs/02a_drawings.ipynb #e6c98b8a
-class Noun(NamedTuple):
+class _Noun(NamedTuple):
     "How to draw a noun, and what the rest of the world must know of it."
 
     draw: object  # function of a `Pen`
@@ -222,7 +216,9 @@ def noun(
     def register(draw):
         name = draw.__name__.strip("_")
         _check_name(name)
-        NOUNS[name] = Noun(draw, tuple(natural), own, plural or name + "s", seat, mouth)
+        NOUNS[name] = _Noun(
+            draw, tuple(natural), own, plural or name + "s", seat, mouth
+        )
         return draw
 
     return register
@@ -305,6 +301,7 @@ def _person(
     mouth=(0.66, 0.5),
 )
 def _panda(p):
+    "A plump bear in black and white, with a dark patch around each eye."
     for x in (0.24, 0.76):
         p.oval(x, 0.11, 0.12, fill=BLACK)
     _sitter(p, BLACK, WHITE)
@@ -322,6 +319,7 @@ def _panda(p):
     mouth=(0.84, 0.5),
 )
 def _cat(p):
+    "It stands on four legs, its tail up, and looks at us."
     tail = [(0.17, 0.68), (0.07, 0.52), (0.08, 0.36), (0.16, 0.26)]
     p.limb(tail, 0.1, p.dark)
     _legs(p, (0.34, 0.24, 0.66, 0.56), 0.72, 0.12)
@@ -357,6 +355,7 @@ def _ear(
     mouth=(0.95, 0.38),
 )
 def _horse(p):
+    "Long legs, a long neck, and a mane in the accent color."
     tail = [(0.16, 0.5), (0.07, 0.6), (0.07, 0.76)]
     neck = [(0.52, 0.46), (0.66, 0.1), (0.82, 0.26), (0.72, 0.62)]
     ear = [(0.7, 0.14), (0.73, 0), (0.8, 0.14)]
@@ -380,6 +379,7 @@ def _horse(p):
     mouth=(0.92, 0.66),
 )
 def _elephant(p):
+    "A large round body, a large ear, a trunk and a tusk."
     tail = [(0.06, 0.46), (0.02, 0.66)]
     trunk = [(0.84, 0.42), (0.9, 0.58), (0.88, 0.74), (0.96, 0.82)]
     tusk = [(0.74, 0.55), (0.81, 0.53), (0.95, 0.64), (0.86, 0.65)]
@@ -401,6 +401,7 @@ def _elephant(p):
     mouth=(0.66, 0.48),
 )
 def _monkey(p):
+    "It sits; ears, face and belly are lighter than its fur."
     tail = [(0.7, 0.88), (0.9, 0.84), (0.97, 0.68), (0.88, 0.56)]
     p.limb(tail, 0.075)
     _sitter(p, p.dark, _TAN)
@@ -425,6 +426,7 @@ def _monkey(p):
     mouth=(0.96, 0.58),
 )
 def _fish(p):
+    "An oval with a tail fin, and a belly that is lighter."
     tail = [(0.3, 0.6), (0.02, 0.36), (0.08, 0.6), (0.02, 0.84)]
     back_fin = [(0.36, 0.4), (0.5, 0.22), (0.7, 0.38)]
     side_fin = [(0.46, 0.58), (0.3, 0.72), (0.52, 0.74)]
@@ -444,6 +446,7 @@ def _fish(p):
     mouth=(0.97, 0.42),
 )
 def _bird(p):
+    "A round body with a beak, a wing, and two thin legs unless it sits."
     legs = () if p.seated else (0.46, 0.58)
     tail = [(0.26, 0.56), (0, 0.42), (0.04, 0.62), (0.24, 0.76)]
     beak = [(0.83, 0.3), (1, 0.4), (0.82, 0.46)]
@@ -465,6 +468,7 @@ def _bird(p):
     mouth=(0.7, 0.42),
 )
 def _astronaut(p):
+    "A white suit, a pack on the back, and a dark visor."
     pack = (150, 158, 178)
     trousers = (206, 212, 226)
     visor = (44, 62, 112)
@@ -484,6 +488,7 @@ def _astronaut(p):
     mouth=(0.68, 0.4),
 )
 def _man(p):
+    "Hair, a smile, a shirt in the main color."
     hair = (92, 58, 44)
     trousers = (66, 72, 110)
     beard = [(0.44, 0.355), (0.55, 0.33), (0.66, 0.355)]
@@ -502,6 +507,7 @@ def _man(p):
     seat=(0.5, 0.08),
 )
 def _temple(p):
+    "Four columns under a gable, on two steps."
     roof = [(0.02, 0.3), (0.5, 0.02), (0.98, 0.3)]
     gable = [(0.22, 0.26), (0.5, 0.1), (0.78, 0.26)]
     inside = mix(p.main, BROWN, 0.55)
@@ -522,6 +528,7 @@ def _temple(p):
     seat=(0.5, 0.08),
 )
 def _house(p):
+    "A wall in the main color, a roof, a door and two lit windows."
     tiles = mix(p.main, INK, 0.5)
     slate = (120, 116, 136)
     light = (255, 240, 170)
@@ -540,6 +547,7 @@ def _house(p):
     seat=(0.5, 0.06),
 )
 def _tree(p):
+    "Four round clumps of leaves on a trunk."
     trunk = [(0.41, 0.5), (0.59, 0.5), (0.62, 1), (0.38, 1)]
     p.poly(trunk, BROWN)
     p.oval(0.26, 0.48, 0.22)
@@ -557,6 +565,7 @@ def _tree(p):
     seat=(0.48, 0.22),
 )
 def _car(p):
+    "A cabin of glass on a long body, with two wheels."
     steel = (214, 216, 226)
     p.oval(0.48, 0.52, 0.3, 0.33, arc=(0.5, 1))
     p.oval(0.48, 0.5, 0.23, 0.24, _GLASS, arc=(0.5, 1))
@@ -575,6 +584,7 @@ def _car(p):
     seat=(0.28, 0.68),
 )
 def _boat(p):
+    "A hull in the main color under two sails."
     large_sail = [(0.56, 0.06), (0.56, 0.58), (0.94, 0.58)]
     small_sail = [(0.44, 0.14), (0.44, 0.58), (0.12, 0.58)]
     hull = [(0.02, 0.64), (0.98, 0.64), (0.82, 1), (0.18, 1)]
@@ -593,6 +603,7 @@ def _boat(p):
     seat=(0.5, 0.22),
 )
 def _taco(p):
+    "A folded shell from which the filling looks out."
     salad = (128, 196, 84)
     filling = (GREEN, RED, salad, GREEN, YELLOW, RED, salad, GREEN)
     for i, fill in enumerate(filling):
@@ -612,6 +623,7 @@ def _taco(p):
     seat=(0.5, 0.2),
 )
 def _apple(p):
+    "Two halves, a stem and a leaf."
     leaf = GREEN if p.main != GREEN else mix(GREEN, INK, 0.3)
     for x in (0.33, 0.67):
         p.oval(x, 0.56, 0.3, 0.36)
@@ -626,6 +638,7 @@ def _apple(p):
     seat=(0.5, 0.08),
 )
 def _ball(p):
+    "A disc with three stripes that meet in the middle."
     p.oval(0.5, 0.52, 0.47)
     for start in (0.18, 0.51, 0.85):
         angles = 2 * pi * np.linspace(start, start + 0.16, 9)
@@ -640,6 +653,7 @@ def _ball(p):
     seat=(0.5, 0.1),
 )
 def _star(p):
+    "Five points and a friendly face."
     points = []
     for i in range(10):
         angle = pi * (i / 5 - 0.5)
@@ -657,6 +671,7 @@ def _star(p):
     seat=(0.5, 0.12),
 )
 def _umbrella(p):
+    "A dome of panels on a curved handle."
     wood = mix(BROWN, INK, 0.2)
     handle = [(0.5, 0.3), (0.5, 0.9), (0.56, 0.96), (0.66, 0.95), (0.69, 0.86)]
     p.limb(handle, 0.06, wood)
@@ -674,6 +689,7 @@ def _umbrella(p):
     seat=(0.5, 0.06),
 )
 def _balloon(p):
+    "An oval on a string that wiggles."
     string = [(0.5, 0.68), (0.46, 0.78), (0.54, 0.88), (0.5, 0.99)]
     knot = [(0.43, 0.72), (0.5, 0.64), (0.57, 0.72)]
     p.limb(string, 0.035, mix(INK, WHITE, 0.3))
@@ -683,7 +699,7 @@ def _balloon(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #f9fcc468
-class Place(NamedTuple):
+class _Place(NamedTuple):
     "A backdrop: a sky that fades downwards, and shapes in front of it."
 
     draw: object  # function of a `Pen` whose unit square is the picture
@@ -707,7 +723,7 @@ def place(
     "Registers a backdrop under the words of a caption."
 
     def register(draw):
-        PLACES[name] = Place(draw, skies, ground, water, rim)
+        PLACES[name] = _Place(draw, skies, ground, water, rim)
         return draw
 
     return register
@@ -748,7 +764,7 @@ def _cloud(
     ((252, 244, 212), (244, 228, 184)),
 )
 def _plain(p):
-    pass
+    "A sky and nothing else."
 
 
 @place(
@@ -756,6 +772,7 @@ def _plain(p):
     ((130, 206, 240), (206, 236, 244)),
 )
 def _beach(p):
+    "Sea, a line of foam, sand, and the sun."
     sea = (38, 150, 190)
     shallows = (84, 190, 208)
     sand = (248, 222, 162)
@@ -773,6 +790,7 @@ def _beach(p):
     water=(0.76, (52, 136, 200)),
 )
 def _river(p):
+    "Hills and a bank, and water up to the lower edge."
     forest = (96, 172, 100)
     meadow = (124, 190, 104)
     water = (66, 152, 210)
@@ -793,6 +811,7 @@ def _river(p):
     ((170, 200, 226), (214, 228, 240)),
 )
 def _snow(p):
+    "Fir trees behind white slopes, and flakes."
     _fir(p, 0.1)
     _fir(p, 0.88)
     p.oval(0.3, 1.1, 0.9, 0.5, (232, 240, 248))
@@ -818,6 +837,7 @@ def _fir(p, x):
     rim=(206, 214, 255),
 )
 def _night(p):
+    "A crescent moon, stars, and dark hills."
     moon = (255, 240, 190)
     dark = (28, 32, 78)
     stars = (250, 240, 200)
@@ -836,6 +856,7 @@ def _night(p):
     ((122, 74, 150), (255, 160, 92)),
 )
 def _sunset(p):
+    "A low sun between hills."
     glow = (255, 196, 96)
     sun = (255, 232, 140)
     hills = (176, 92, 124)
@@ -852,6 +873,7 @@ def _sunset(p):
     ((148, 212, 244), (222, 242, 248)),
 )
 def _grass(p):
+    "Clouds over green hills with a few flowers."
     far = (140, 202, 110)
     near = (118, 188, 92)
     petals = (255, 236, 120)
@@ -869,6 +891,7 @@ def _grass(p):
     ((250, 204, 130), (254, 234, 186)),
 )
 def _desert(p):
+    "Dunes, a pale sun, and a cactus."
     sun = (255, 246, 214)
     cactus = (84, 146, 96)
     left_arm = [(0.9, 0.58), (0.8, 0.56), (0.8, 0.46)]
@@ -888,6 +911,7 @@ def _desert(p):
     ground=None,
 )
 def _sky(p):
+    "Four clouds, and nothing to stand on."
     white = (244, 250, 255)
     _cloud(p, 0.14, 0.24, 0.11, white)
     _cloud(p, 0.86, 0.14, 0.09, white)
@@ -896,7 +920,7 @@ def _sky(p):
 
 
 # %% ../nbs/02a_drawings.ipynb #fb866011
-class Art(NamedTuple):
+class _Art(NamedTuple):
     "The polygons of one drawing in their unit square."
 
     points: np.ndarray  # (n, 2) corners of all polygons
@@ -910,7 +934,7 @@ def art(
     draw,  # function of a `Pen`
     main=WHITE,  # (r, g, b), its main color
     seated: bool = False,  # drawn sitting?
-) -> Art:
+) -> _Art:
     "Runs a drawing function with a fresh pen, once, and keeps what it drew."
     pen = Pen(main, seated)
     draw(pen)
@@ -923,14 +947,14 @@ def art(
     points = np.concatenate([np.zeros((0, 2)), *(corners for corners, _ in pen.shapes)])
     low = points.min(0, initial=np.inf)
     high = points.max(0, initial=-np.inf)
-    return Art(points, tuple(parts), (*low, *high), main)
+    return _Art(points, tuple(parts), (*low, *high), main)
 
 
 # %% ../nbs/02a_drawings.ipynb #30913713
 class Figure(NamedTuple):
     "One drawn instance of a thing; lengths are in picture heights, y down."
 
-    art: Art  # its drawing
+    art: _Art  # its drawing
     x: float  # middle of its box
     y: float  # lower edge of its box
     scale: float  # side of its unit square
@@ -981,7 +1005,7 @@ def _corners(
 def _fill(
     image,  # PIL image that is painted on
     corners,  # (n, 2) in pixels
-    parts,  # of an `Art`
+    parts,  # of an `_Art`
     color,  # function of a polygon's own fill that gives the one used
 ):
     "Fills the polygons of a drawing."

@@ -60,7 +60,10 @@ def world_words() -> dict:  # noun, color, role and place: lists of words
 
 
 # %% ../nbs/11a_judge.ipynb #2ab4cb25
-def _bump(x, y):
+def _bump(
+    x,  # 0 to 1, rightwards
+    y,  # 0 to 1, downwards
+):
     "A hill (16, 16) of height one around a point of the picture."
     at = (torch.arange(_CELLS) + 0.5) / _CELLS
     right = at - x  # (16,)
@@ -261,7 +264,12 @@ def perceive(
     return found
 
 
-def _figure(words, peak, color, role):
+def _figure(
+    words,  # of the judge
+    peak,  # (noun, row, column)
+    color,  # (16, 16) index of the likeliest
+    role,  # (16, 16) index of the likeliest
+):
     "The figure at a peak (noun, row, column) of the maps."
     n, y, x = peak
     return Seen(

@@ -171,7 +171,10 @@ def _with_noise_levels_of(parts, scheduler_class):
 
 
 # %% ../nbs/12a_parts.ipynb #fc0f3b51
-def _pick_scheduler(parts, scheduler):
+def _pick_scheduler(
+    parts,  # Parts
+    scheduler,  # see `make_scheduler`
+):
     "The scheduler that is meant, with nothing remembered."
     if scheduler is None:
         scheduler = parts.scheduler
@@ -217,7 +220,12 @@ def make_scheduler(
 
 
 # %% ../nbs/12a_parts.ipynb #1dae8193
-def _latents_shape(parts, batch_size, height, width):
+def _latents_shape(
+    parts,  # Parts
+    batch_size,  # how many pictures
+    height,  # pixels, or None
+    width,  # pixels, or None
+):
     "The shape of the latents of so many pictures of so many pixels."
     size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
     rows, columns = size if isinstance(size, list | tuple) else (size, size)

@@ -194,7 +194,13 @@ def _make_latents(training, vae):
     return load_encoded(path, data)
 
 
-def _make_unet(training, tokenizer, clip, encoded):
+def _make_unet(
+    training,  # Training
+    tokenizer,  # CLIPTokenizer
+    clip,  # CLIPModel
+    encoded,  # EncodedData
+):
+    "The UNet, which learns from the latents and new words for each."
     width = clip.config.text_config.hidden_size
     unet = training.untrained(tiny_unet, width)
     loss_fn = conditional_loss(clip.text_model, tiny_scheduler())

@@ -111,7 +111,11 @@ def dpm_step(
 
 
 # %% ../nbs/06_samplers.ipynb #d43a4b29
-def _step_options(scheduler, eta, generator):
+def _step_options(
+    scheduler,  # of diffusers, or a StepScheduler
+    eta,  # for those who take it
+    generator,  # for those who take it
+):
     "The optional arguments that this scheduler's `step` takes."
     taken = inspect.signature(scheduler.step).parameters
     options = {"eta": eta, "generator": generator}
@@ -175,7 +179,10 @@ def _check_step(step):
         ) from None
 
 
-def _check_prev_sample(prev_sample, sample):
+def _check_prev_sample(
+    prev_sample,  # what a step gave
+    sample,  # (b, c, h, w) what it got
+):
     "An error in a sentence unless a step gave back a sample of the shape it got."
     if not torch.is_tensor(prev_sample):
         kind = type(prev_sample).__name__

@@ -51,7 +51,11 @@ def cumulate(
 
 
 # %% ../nbs/03_schedule.ipynb #3d50791c
-def _at(alphas_cumprod, t, like):
+def _at(
+    alphas_cumprod,  # (num_train_timesteps,)
+    t,  # (b,) or scalar timesteps
+    like,  # tensor whose device, dtype and dimensions to take
+):
     "alphas_cumprod[t], in a shape that broadcasts against `like`."
     t = torch.as_tensor(t, device=like.device)
     a = alphas_cumprod.to(like.device)[t].to(like.dtype)

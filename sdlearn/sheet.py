@@ -93,6 +93,7 @@ def _draw_title(
     prompt,  # str
     steps,  # how many
 ):
+    "The prompt in large letters, and one line about what follows."
     lines = textwrap.wrap(f"“{prompt.strip()}”", 62)[:4]
     style = {"weight": "bold", "linespacing": 1.3, "va": "top"}
     sheet.text(NUMBER, 0, "\n".join(lines), 38, **style)
@@ -131,6 +132,7 @@ def _draw_tokens(
     ids,  # of the tokens from start to end
     names,  # from `_token_names`
 ):
+    "A box for each token with its number, in as many lines as it takes."
     sheet.begin(
         "Tokens",
         "The tokenizer cuts the prompt into pieces it knows. Each piece has a number.",
@@ -156,6 +158,7 @@ def _draw_embeddings(
     names,  # from `_token_names`
     prompt_embeds,  # (n, d)
 ):
+    "A row of colors for each token."
     embeds = prompt_embeds[: len(names)]  # (tokens, d)
     sheet.begin(
         "Prompt embeddings",
@@ -172,7 +175,11 @@ def _draw_embeddings(
 
 
 # %% ../nbs/13b_sheet.ipynb #079ffef3
-def _draw_scale(sheet, x, y):
+def _draw_scale(
+    sheet,  # Canvas
+    x,  # left edge
+    y,  # middle
+):
     "What the colors mean: a bar from -3 to 3."
     w = WIDTH - x
     numbers = torch.linspace(-3, 3, 61)[None]  # (1, 61)
@@ -188,6 +195,7 @@ def _draw_noise(
     noise,  # (4, h/8, w/8) the first latents
     colors,  # (5, 3) from `fit_colors`
 ):
+    "The starting noise: channel by channel, then in color."
     c, rows, cols = noise.shape
     sheet.begin(
         "Starting noise",
@@ -220,6 +228,7 @@ def _draw_moments(
     steps,  # of t, noisy latents and pred_original_sample, both (4, h/8, w/8)
     colors,  # (5, 3) from `fit_colors`
 ):
+    "Eight moments of the loop, each with the picture in mind below it."
     sheet.begin(
         "Denoising",
         "At each step the UNet says what is noise, and a part of it is taken away. "
@@ -242,6 +251,7 @@ def _draw_attention(
     words,  # of its prompt
     maps,  # (words, h/8, w/8)
 ):
+    "A tile for each word: where it was looked for."
     sheet.begin(
         "Attention",
         "Where the UNet looked for each word while the picture was made: "
@@ -264,6 +274,7 @@ def _draw_result(
     latents,  # (4, h/8, w/8) the last ones
     picture,  # PIL picture
 ):
+    "The last latents, channel by channel, and their picture."
     c, rows, cols = latents.shape
     numbers = 3 * picture.height * picture.width
     sheet.begin(

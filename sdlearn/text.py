@@ -180,7 +180,11 @@ def tiny_clip(
     return clip
 
 
-def _text_config(tokenizer, width, layers):
+def _text_config(
+    tokenizer,  # CLIPTokenizer
+    width,  # of the prompt embeddings
+    layers,  # how many
+):
     "The text tower's sizes."
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -197,7 +201,11 @@ def _text_config(tokenizer, width, layers):
     return config.to_dict()
 
 
-def _vision_config(width, layers, projection_dim):
+def _vision_config(
+    width,  # of the tower
+    layers,  # how many
+    projection_dim,  # where both towers meet
+):
     "The image tower's sizes."
     config = CLIPVisionConfig(
         hidden_size=width,

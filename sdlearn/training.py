@@ -59,7 +59,12 @@ class TrainingSettings:
 
 
 # %% ../nbs/05_training.ipynb #9b156c5e
-def _batches(dataset, how, done, accelerator):
+def _batches(
+    dataset,  # endless, or a list
+    how,  # TrainingSettings
+    done,  # batches
+    accelerator,
+):
     "The batches that are left, or this process's share of them."
     if isinstance(dataset, Sized):
         dataset = Endless(dataset)
@@ -156,7 +161,13 @@ class _Objective(torch.nn.Module):
 
 
 # %% ../nbs/05_training.ipynb #293a3d9b
-def _start(model, loss_fn, how, checkpoint, accelerator):
+def _start(
+    model,  # network
+    loss_fn,  # function of (model, batch, generator)
+    how,  # TrainingSettings
+    checkpoint,  # file or None
+    accelerator,
+):
     "Objective, optimizer, average and losses: new ones, or what `checkpoint` holds."
     ema = EMAModel(model.parameters(), decay=how.ema_decay)
     optimizer = torch.optim.AdamW(model.parameters(), how.lr, weight_decay=0.01)
@@ -176,13 +187,22 @@ def _set_rate(optimizer, how, done):
         group["lr"] = rate
 
 
-def _noise_source(how, done, accelerator):
+def _noise_source(
+    how,  # TrainingSettings
+    done,  # batches
+    accelerator,
+):
     "A generator of its own for each batch and each of up to 64 processes."
     batch = how.seed * 1_000_003 + done
     return make_generator(batch * 64 + accelerator.process_index)
 
 
-def _loss(objective, batch, generator, how):
+def _loss(
+    objective,  # network and loss
+    batch,  # from the data set
+    generator,  # of the noise
+    how,  # TrainingSettings
+):
     "The loss of a batch, in float32 whatever the precision of the forward pass."
     device = next(objective.parameters()).device
     batch = send_to_device(batch, device)
@@ -193,7 +213,13 @@ def _loss(objective, batch, generator, how):
 
 
 # %% ../nbs/05_training.ipynb #e4bd4087
-def _update(loss, model, optimizer, ema, accelerator):
+def _update(
+    loss,  # scalar
+    model,  # network
+    optimizer,
+    ema,  # EMAModel
+    accelerator,
+):
     "The weights go one step downhill; their average follows."
     accelerator.backward(loss)
     accelerator.clip_grad_norm_(model.parameters(), 1.0)

@@ -181,6 +181,8 @@ def lesson_names(notebook):
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.Name):
                     yield node.id
+                elif isinstance(node, ast.Attribute):
+                    yield node.attr
 
 
 def unused_exports():

@@ -1,5 +1,5 @@
-# Every kernel of the tests runs this. A progress bar's text changes from run to run; the terminal's bar, other than the
-# notebook's, obeys TQDM_DISABLE.
+# Every kernel of the tests runs this. The text of a progress bar changes from run to run;
+# the bar of the terminal, other than that of the notebook, obeys TQDM_DISABLE.
 import tqdm.auto
 import tqdm.std
 
