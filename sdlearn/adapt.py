@@ -34,7 +34,7 @@ from safetensors.torch import load_file, save_file
 from .core import replace_on_success
 from .data import Endless
 from .denoiser import diffusion_loss
-from .pipeline import Parts
+from .parts import Parts
 from .text import tokenize
 from .training import train
 
@@ -223,7 +223,7 @@ def load_word(
             f"{path} holds {len(tensors)} tensors, but a word is one: "
             "it is another kind of file."
         )
-    [(word, vector)] = tensors.items()
+    word, vector = tensors.popitem()
     if vector.ndim > 1 and len(vector) > 1:
         raise ValueError(
             f"{word} in {path} is a word of {len(vector)} vectors, "

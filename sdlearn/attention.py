@@ -231,7 +231,7 @@ def over(
     picture,  # PIL picture of h x w pixels
     heat: torch.Tensor,  # (h/8, w/8) a word's map, or any other
 ) -> np.ndarray:  # (h, w, 3) in [0, 1]
-    "A map over its picture in grey, stretched from its least to its most."
+    "A map in colors, stretched from its least (black) to its most (pale yellow), over its picture in grey."
     pixels = np.asarray(picture) / 255
     grey = _stretched(pixels.mean(-1, keepdims=True))  # (h, w, 1)
     size = pixels.shape[:2]

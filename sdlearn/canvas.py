@@ -56,11 +56,11 @@ class Canvas:
         self.ax.plot(ends, (self.top, self.top), color=_PALE, lw=1)
         self.top += 36
         self.stages += 1
-        lines = textwrap.wrap(caption, 31)
+        lines = textwrap.wrap(caption, 27)
         self.text(NUMBER, 18, str(self.stages), 24, _ACCENT, weight="bold")
         self.text(_NAME, 18, name, 20, weight="bold")
-        self.text(_NAME, 34, "\n".join(lines), 14.5, GREY, va="top")
-        self.least = 30 + 22 * len(lines)
+        self.text(_NAME, 34, "\n".join(lines), 17, GREY, va="top")
+        self.least = 30 + 26 * len(lines)
 
     def end(
         self,
@@ -82,7 +82,7 @@ class Canvas:
         x: float,
         y: float,  # of the baseline
         text: str,
-        px: float = 15,  # how high its letters are
+        px: float = 16,  # how high its letters are
         color: str = INK,
         **kwargs,  # further ones of matplotlib's text
     ):
@@ -99,7 +99,7 @@ class Canvas:
         align: str = "left",  # what of the text is at x: left, center or right
     ):
         "Small grey text."
-        self.text(x, y, text, 13, GREY, ha=align)
+        self.text(x, y, text, 16, GREY, ha=align)
 
     def code(
         self,

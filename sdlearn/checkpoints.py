@@ -20,10 +20,10 @@ from safetensors import safe_open
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from .core import default_device, default_dtype
-from .pipeline import Parts
+from .parts import Parts
 
 # %% ../nbs/14_checkpoints.ipynb #ff2706c4
-CHECKPOINTS = {  # short name: hub names that hold the same files, the first to ask first, and their revisions
+CHECKPOINTS = {  # short name: hub names of the same files and their revisions, in the order of asking
     "sd-1.4": {
         "CompVis/stable-diffusion-v1-4": "133a221b8aa7292a167afc5127cb63fb5005638b"
     },

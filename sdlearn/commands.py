@@ -154,7 +154,7 @@ def train_main(
     precision: str = "",  # no or bf16; without it bf16 on a CUDA device, else no
     workers: int = 0,  # processes that prepare pictures; on Linux only
 ):
-    "Train a tiny Stable Diffusion from nothing: tokenizer, CLIP, VAE, UNet."
+    "Train a tiny Stable Diffusion from nothing: tokenizer, CLIP, VAE, latents (encoded pictures), UNet."
     with plain_messages():
         _check_choice("budget", budget, BUDGETS)
         _check_choice("stage", stage, [*STAGES, "all"])
@@ -203,7 +203,8 @@ def _join_processes():
 
 def _run_stages(training, stage):
     "One stage, or all that this training has."
-    for name in training.stages if stage == "all" else [stage]:
+    names = training.stages if stage == "all" else [stage]
+    for name in names:
         training.run(name)
         print(f"{name}: done")
 

@@ -36,7 +36,7 @@ from .text import tokenize
 # %% ../nbs/10_conditioning.ipynb #ac443074
 def tiny_unet(
     cross_attention_dim: int = 96,  # width of the prompt embeddings
-    channels=(96, 160),  # of the two resolutions, 8x8 and 4x4
+    channels: tuple = (96, 160),  # of the two resolutions, 8x8 and 4x4
     layers: int = 1,  # residual blocks at each resolution
 ) -> UNet2DConditionModel:
     "A text-conditioned UNet with Stable Diffusion's layout for 8x8 latents, untrained."
@@ -117,7 +117,7 @@ def load_encoded(
     path,  # safetensors file from `save_encoded`
     data,  # the data set that it was made from; another one is refused
 ) -> EncodedData:
-    "The latents of a data set, from a file."
+    "The latents of a data set, from a file; `ValueError` if they are of another one."
     with safe_open(path, "pt") as file:
         name = (file.metadata() or {}).get("data")
         if name != data.name:

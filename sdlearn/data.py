@@ -35,7 +35,7 @@ class Endless(Dataset):
         item,  # function of a whole number that gives an item, or a list, which repeats
     ):
         if not callable(item) and not len(item):
-            raise ValueError("the list of items is empty: there is nothing to repeat")
+            raise ValueError("There is nothing to repeat: pass a list with items.")
         self.item = item
 
     def __getitem__(self, i):
@@ -110,7 +110,7 @@ def _read_text(path):
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8 text: save it as UTF-8") from None
+        raise ValueError(f"{path} is no UTF-8 text: save it as UTF-8.") from None
 
 
 def _rows(path):
@@ -131,9 +131,9 @@ def _json_rows(path, text):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{where} cannot be read as JSON: {error.msg}") from None
+            raise ValueError(f"{where} is no JSON ({error.msg}): correct it.") from None
         if not isinstance(row, dict):
-            raise ValueError(f"{where} is no JSON object with file_name and text")
+            raise ValueError(f"{where} is no JSON object: give file_name and text.")
         yield where, row
 
 
@@ -141,7 +141,7 @@ def _field(where, row, name):
     "A text that a metadata row must have."
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where} has no {name}")
+        raise ValueError(f"{where} has no {name}: give file_name and text.")
     return value
 
 
@@ -151,10 +151,10 @@ def _listed(folder, table):
     for where, row in _rows(table):
         picture = folder / _field(where, row, "file_name")
         if not picture.is_file():
-            raise ValueError(f"{where} names {picture}, which is missing")
+            raise ValueError(f"{where} names {picture}, which is missing: add it.")
         pairs.append((picture, _field(where, row, "text")))
     if not pairs:
-        raise ValueError(f"{table} lists no picture")
+        raise ValueError(f"{table} lists no picture: give each a row.")
     return pairs
 
 
@@ -172,10 +172,10 @@ def _caption_beside(picture):
     "The caption in the text file that has a picture's name."
     path = picture.with_suffix(".txt")
     if not path.is_file():
-        raise ValueError(f"{picture} has no caption: put one into {path.name}")
+        raise ValueError(f"{picture} has no caption: put one into {path.name}.")
     text = _read_text(path)
     if not text.strip():
-        raise ValueError(f"{path} is empty: put a caption into it")
+        raise ValueError(f"{path} is empty: put a caption into it.")
     return text
 
 
@@ -184,19 +184,19 @@ def _check_all_listed(pictures, pairs, table):
     listed = {picture.resolve() for picture, _ in pairs}
     for picture in pictures:
         if picture.resolve() not in listed:
-            raise ValueError(f"{picture} has no caption: {table.name} does not list it")
+            raise ValueError(f"{picture} has no caption: list it in {table.name}.")
 
 
 def _captioned(folder):
     "All pictures of a folder and its subfolders, with their captions."
     if not folder.exists():
-        raise FileNotFoundError(f"there is no folder {folder}")
+        raise FileNotFoundError(f"There is no folder {folder}: check the name.")
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file: pass the folder of the pictures")
+        raise NotADirectoryError(f"{folder} is a file: pass a folder of pictures.")
     tables = [*folder.glob("metadata.jsonl"), *folder.glob("metadata.csv")]
     pictures = _pictures_in(folder)
     if not tables and not pictures:
-        raise ValueError(f"{folder} holds no pictures")
+        raise ValueError(f"{folder} holds no pictures: put some into it.")
     if not tables:
         return [(picture, _caption_beside(picture)) for picture in pictures]
     pairs = _listed(folder, tables[0])
@@ -232,7 +232,7 @@ def _read_picture(path, size):
             upright = ImageOps.exif_transpose(file)
             image = ImageOps.fit(_on_white(upright), (size, size))
     except Exception as error:  # Pillow raises nearly anything on damaged files
-        raise ValueError(f"{path} is damaged or is no picture") from error
+        raise ValueError(f"{path} is damaged or no picture: replace it.") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 

@@ -216,9 +216,8 @@ def noun(
     def register(draw):
         name = draw.__name__.strip("_")
         _check_name(name)
-        NOUNS[name] = _Noun(
-            draw, tuple(natural), own, plural or name + "s", seat, mouth
-        )
+        many = plural or name + "s"
+        NOUNS[name] = _Noun(draw, tuple(natural), own, many, seat, mouth)
         return draw
 
     return register
@@ -227,18 +226,19 @@ def noun(
 def _check_natural(natural):
     "Natural colors come as a tuple of color words, and None stands for a color without a word."
     if isinstance(natural, str):
-        raise ValueError(f"natural is a tuple of colors: write ({natural!r},)")
+        raise ValueError(f"natural must be a tuple of colors: write ({natural!r},).")
     for color in natural:
         if color is not None and color not in COLORS:
-            raise ValueError(f"{color!r} is no color: colors are {', '.join(COLORS)}")
+            known = ", ".join(COLORS)
+            raise ValueError(f"There is no color {color!r}: take some of {known}.")
 
 
 def _check_name(name):
     "The name of a noun becomes a word of captions."
     if not (name.isalpha() and name.islower()):
-        raise ValueError(f"{name!r} cannot be a noun: take one word in lower case")
+        raise ValueError(f"{name!r} cannot be a noun: take one word in lower case.")
     if name in COLORS:
-        raise ValueError(f"{name!r} cannot be a noun: it is a color")
+        raise ValueError(f"{name!r} is a color: take another name for the noun.")
 
 
 # %% ../nbs/02a_drawings.ipynb #f653ef96
@@ -488,17 +488,17 @@ def _astronaut(p):
     mouth=(0.68, 0.4),
 )
 def _man(p):
-    "Hair, a smile, a shirt in the main color."
+    "Hair, a mustache, a shirt in the main color."
     hair = (92, 58, 44)
     trousers = (66, 72, 110)
-    beard = [(0.44, 0.355), (0.55, 0.33), (0.66, 0.355)]
+    mustache = [(0.44, 0.355), (0.55, 0.33), (0.66, 0.355)]
     _person(p, trousers, p.main, _SKIN)
     p.oval(0.48, 0.21, 0.24, 0.21, hair)
     p.oval(0.52, 0.25, 0.21, 0.2, _SKIN)
     p.oval(0.5, 0.13, 0.23, 0.12, hair, -8, arc=(0.48, 1.02))
     for x in (0.47, 0.64):
         p.oval(x, 0.235, 0.03, 0.04, INK)
-    p.limb(beard, 0.06, hair)
+    p.limb(mustache, 0.06, hair)
 
 
 # %% ../nbs/02a_drawings.ipynb #b036b460
@@ -939,12 +939,14 @@ def art(
     pen = Pen(main, seated)
     draw(pen)
     parts = []
+    corners = [np.zeros((0, 2))]  # the plain place has no shapes
     start = 0
-    for corners, fill in pen.shapes:
-        stop = start + len(corners)
+    for polygon, fill in pen.shapes:
+        stop = start + len(polygon)
         parts.append((start, stop, fill))
+        corners.append(polygon)
         start = stop
-    points = np.concatenate([np.zeros((0, 2)), *(corners for corners, _ in pen.shapes)])
+    points = np.concatenate(corners)
     low = points.min(0, initial=np.inf)
     high = points.max(0, initial=-np.inf)
     return _Art(points, tuple(parts), (*low, *high), main)

@@ -39,7 +39,7 @@ def _related(relation, found):
         return True
     if not all(found):
         return False
-    a, b = (same[0] for same in found)
+    a, b = [same[0] for same in found]
     if relation == "and":
         return True
     if relation == "left of" and a.x >= b.x:
@@ -307,9 +307,7 @@ def clip_scores(
     tokenizer,  # CLIPTokenizer
     images,  # (b, 3, 64, 64) in [-1, 1]
     prompts,  # b texts
-) -> (
-    tuple
-):  # image features (b, d) of length one, and their cosines (b,) with the prompts'
+) -> tuple:  # image features (b, d) of length one; cosines with the prompts (b,)
     "How well each picture fits its prompt (Hessel et al. 2021, equation 1, without factor and floor)."
     input_ids = tokenize(tokenizer, prompts).input_ids
     out = clip(pixel_values=images, input_ids=input_ids)

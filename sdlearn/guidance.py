@@ -37,7 +37,7 @@ def rescale_guidance(
 def guided_denoiser(
     unet,  # UNet2DConditionModel
     prompt_embeds: torch.Tensor,  # (b, n, d) the prompts
-    negative_prompt_embeds: torch.Tensor = None,  # (b, n, d) what to steer away from, or the empty text
+    negative_prompt_embeds: torch.Tensor | None = None,  # (b, n, d) to steer away from
     guidance_scale: float = 7.5,  # s = 1 + w; 1 or less: no guidance, half the work
     guidance_rescale: float = 0.0,  # 0 to 1, for models that predict v, see `rescale_guidance`
 ):  # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)

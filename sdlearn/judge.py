@@ -155,8 +155,9 @@ def wear(
 
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     blurred = F.avg_pool2d(padded, kernel_size=3, stride=1)
-    blur, some = uniform(), uniform() < 0.6
-    images = images.lerp(blurred, blur * some)
+    blur = uniform()
+    is_blurred = uniform() < 0.6
+    images = images.lerp(blurred, blur * is_blurred)
     contrast = 0.95 + 0.1 * uniform()
     images = images * contrast + 0.1 * uniform() - 0.05
     strength = 0.12 * uniform()
@@ -216,7 +217,7 @@ def save_scorer(
 def load_scorer(
     folder=None,  # from `save_scorer`; None is the judge that comes with the package
 ) -> Scorer:
-    "A trained judge, with the words that it was trained with."
+    "A trained judge, with the words that it was trained with; `FileNotFoundError` where there is none."
     folder = Path(folder or files("sdlearn") / "tiny_sd/scorer")
     config = folder / "config.json"
     if not config.exists():
@@ -235,7 +236,7 @@ class Seen(NamedTuple):
     "A figure that the judge found."
 
     noun: str
-    color: str  # None: the noun's own
+    color: str | None  # None: the noun's own
     role: str  # beside, on, under, eater, eaten, above or below
     x: float  # 0 to 1, rightwards
     y: float  # 0 to 1, downwards

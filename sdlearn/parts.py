@@ -29,9 +29,8 @@ from .samplers import StepScheduler
 from .text import embed_tokens, tokenize
 
 # %% ../nbs/12a_parts.ipynb #6b9c0cd6
-GUIDANCE_SCALE: float = (
-    5.0  # what `generate` and the command take if not told otherwise
-)
+# What `generate` and the commands take if they are not told otherwise.
+GUIDANCE_SCALE: float = 5.0
 NUM_INFERENCE_STEPS: int = 30
 
 
@@ -42,16 +41,16 @@ class Settings:
     num_inference_steps: int = NUM_INFERENCE_STEPS  # steps of the loop
     guidance_scale: float = GUIDANCE_SCALE  # s = 1 + w; 1 or less: no guidance
     guidance_rescale: float = 0.0  # see `rescale_guidance`
-    eta: float = 0.0  # DDIM only: 0 deterministic, 1 as random as DDPM
+    eta: float = 0.0  # for diffusers' DDIM: 0 deterministic, 1 as random as DDPM
     scheduler: object = None  # see `make_scheduler`
     seed: int | None = None  # of the noise; None draws other noise each time
 
 
 def change_settings(
-    settings: Settings,  # stay as they are
-    **changes,  # single ones, such as guidance_scale=3.0
+    settings: Settings,  # the ones to begin with, which stay as they are
+    **changes,  # single settings, such as guidance_scale=3.0
 ) -> Settings:
-    "The same settings with some of them changed."
+    "The same settings with some of them changed; an unknown name is a ValueError."
     names = [field.name for field in fields(Settings)]
     unknown = [name for name in changes if name not in names]
     if unknown:
@@ -209,10 +208,10 @@ def _check_steps(config, num_inference_steps):
 # %% ../nbs/12a_parts.ipynb #801d6642
 def make_scheduler(
     parts: Parts,  # whose noise levels to keep
-    scheduler=None,  # short name, class or instance of diffusers, or a step of ours; None: the parts' own
+    scheduler=None,  # short name, diffusers class or instance, or step function; None: the parts' own
     num_inference_steps: int = NUM_INFERENCE_STEPS,  # 1 to num_train_timesteps less the offset
 ):  # a scheduler of diffusers or a StepScheduler, ready for the loop
-    "A fresh scheduler with its timesteps set; the one passed is never changed."
+    "A fresh scheduler with its timesteps set; what cannot serve is a ValueError."
     scheduler = _pick_scheduler(parts, scheduler)
     _check_steps(scheduler.config, num_inference_steps)
     scheduler.set_timesteps(num_inference_steps, device=parts.device)
@@ -247,7 +246,7 @@ def starting_noise(
     generator: torch.Generator | None = None,  # from `make_generator(seed)`
     latents: torch.Tensor | None = None,  # noise to take in place of fresh one
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) of standard deviation 1
-    "The latents given, or fresh noise."
+    "The latents given, or fresh noise; latents of another shape are a ValueError."
     shape = _latents_shape(parts, batch_size, height, width)
     if latents is None:
         return randn(shape, generator, parts.device, parts.dtype)

@@ -54,8 +54,8 @@ _LIBRARIES = (str(files("sdlearn")), str(files("torch")))
 def _warn(sentence):
     "Warn at the line of the user's own code that led here."
     places = [frame.filename for frame in inspect.stack(context=0)]
-    outside = [i for i, o in enumerate(places) if not o.startswith(_LIBRARIES)]
-    warnings.warn(sentence, PromptWarning, stacklevel=outside[0] + 1)
+    ours = [place.startswith(_LIBRARIES) for place in places]
+    warnings.warn(sentence, PromptWarning, stacklevel=ours.index(False) + 1)
 
 
 def _warn_of_cut_words(tokenizer, overflow):
@@ -137,7 +137,7 @@ def check_prompts(
     prompt: str | list[str],  # what to draw
     negative_prompt: str | list[str] | None = None,  # what to steer away from
 ) -> Prompts:  # as many negative prompts as prompts, all of them tokenized
-    "Both as lists, in tokens; warns of what will be lost."
+    "Both as lists, in tokens; warns of what will be lost. No text at all is a ValueError."
     prompts = _as_list(prompt)
     negative_prompts = _one_for_each(prompts, negative_prompt)
     tokens = tokenize(parts.tokenizer, prompts)
@@ -145,7 +145,8 @@ def check_prompts(
     _warn_of_empty(prompts)
     texts = [*prompts, *negative_prompts]
     overflows = [*tokens.overflow, *negative_tokens.overflow]
-    for text, overflow in dict(zip(texts, overflows)).items():  # each text once
+    overflow_of = dict(zip(texts, overflows))  # each text once
+    for text, overflow in overflow_of.items():
         _warn_of_cut_words(parts.tokenizer, overflow)
         _warn_of_unknown_words(parts.tokenizer, text)
     return Prompts(prompts, negative_prompts, tokens, negative_tokens)
@@ -164,9 +165,7 @@ class Generated:
     tokens: BatchEncoding  # of the prompts, see `tokenize`
     prompt_embeds: torch.Tensor  # (b, n, d)
     words: list  # for each prompt its words and their positions, see `word_positions`
-    trajectory: list | None = (
-        None  # each step's (t, noisy latents, pred_original_sample), (b, 4, h/8, w/8)
-    )
+    trajectory: list | None = None  # of (t, noisy latents, pred_original_sample)
     attention: AttentionRecorder | None = None  # where each token was looked for
 
     def word_maps(
@@ -175,7 +174,7 @@ class Generated:
         step: int | None = None,  # one step of the loop; None: the mean of all
         resolution: int | None = None,  # only layers of so many rows; None: all
     ) -> tuple[list[str], torch.Tensor]:  # words, (words, h/8, w/8)
-        "Where each word of a picture's prompt was looked for."
+        "Where each word of a picture's prompt was looked for; a ValueError if not kept."
         if self.attention is None:
             raise ValueError("No attention was kept: draw with attention=True.")
         return word_maps(self.attention, self.words[index], index, step, resolution)
@@ -190,9 +189,7 @@ class Plan:
     prompts: Prompts
     settings: Settings
     scheduler: object  # from `make_scheduler`
-    generator: (
-        torch.Generator | None
-    )  # source of all noise; None: other noise each time
+    generator: torch.Generator | None  # of all noise; None: other noise each time
 
 
 def prepare(

@@ -16,6 +16,7 @@ __all__ = [
 # %% ../nbs/06_samplers.ipynb #7f53dc08
 import inspect
 from types import SimpleNamespace
+
 import torch
 from tqdm.auto import tqdm
 

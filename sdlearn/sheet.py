@@ -29,7 +29,8 @@ from .canvas import (
     tile_height,
 )
 from .core import to_images, to_tensor
-from .pipeline import Generated, Parts
+from .parts import Parts
+from .pipeline import Generated
 
 
 # %% ../nbs/13b_sheet.ipynb #cf8075c5
@@ -64,7 +65,7 @@ def stages_sheet(
     result: Generated,  # from `generate(..., trajectory=True, attention=True)`
     index: int = 0,  # which picture of the batch
 ) -> Image.Image:  # 1600 pixels wide
-    "Every stage of one picture on one page, from its tokens to its pixels."
+    "Every stage of a picture on one page; a ValueError if they were not kept."
     if not result.trajectory or not result.attention:
         raise ValueError(
             "stages_sheet needs every stage: "
@@ -123,7 +124,7 @@ def _draw_token(
     middle = x + w / 2
     sheet.box(x, y, w, 40, fill)
     sheet.code(middle, y + 26, name, 16, ink, "center")
-    sheet.text(middle, y + 57, str(id), 12.5, GREY, ha="center")
+    sheet.label(middle, y + 62, str(id), "center")
 
 
 def _draw_tokens(
@@ -141,15 +142,15 @@ def _draw_tokens(
     for id, name, piece in zip(ids, names, tokenizer.convert_ids_to_tokens(ids)):
         w = 10 * len(name) + 30
         if x + w > WIDTH:
-            x, y = 0, y + 76
+            x, y = 0, y + 80
         special = id in (ids[0], ids[-1])
         _draw_token(sheet, x, y, w, name, id, special)
         ends_word = special or piece.endswith(">")
         x += w + (10 if ends_word else 2)
     padding = tokenizer.model_max_length - len(ids)
     if padding:
-        sheet.text(x + 6, y + 25, f"+ {padding} padding", 14, GREY)
-    sheet.end(y + 64)
+        sheet.label(x + 6, y + 26, f"+ {padding} padding")
+    sheet.end(y + 66)
 
 
 # %% ../nbs/13b_sheet.ipynb #d3353784
@@ -168,7 +169,7 @@ def _draw_embeddings(
     h = max(15, min(24, 200 // len(names)))
     for i, name in enumerate(names):
         middle = h * (i + 0.5)
-        sheet.code(104, middle + 4.5, name[:13], 13, align="right")
+        sheet.code(104, middle + 5, name[:11], 15, align="right")
     height, scale = h * len(names), signed(embeds.abs().quantile(0.98))
     sheet.image(116, 0, WIDTH - 116, height, embeds, **scale)
     sheet.end(height)
@@ -184,7 +185,7 @@ def _draw_scale(
     w = WIDTH - x
     numbers = torch.linspace(-3, 3, 61)[None]  # (1, 61)
     sheet.image(x, y - 9, w, 18, numbers, **signed(3))
-    below = y + 27
+    below = y + 31
     sheet.label(x, below, "-3")
     sheet.label(x + w / 2, below, "0", "center")
     sheet.label(x + w, below, "3", "right")
@@ -205,13 +206,14 @@ def _draw_noise(
     h = tile_height(rows, cols)
     for i, channel in enumerate(noise):
         sheet.tile(i, 0, channel, **signed(3))
-        sheet.label(column(i), h + 20, f"channel {i + 1}")
+        sheet.label(column(i), h + 23, f"channel {i + 1}")
     middle = h / 2
-    start, end = column(c) + 8, column(c + 1) - GAP - 8
+    start = column(c) + 8
+    end = column(c + 1) - GAP - 8
     sheet.arrow(start, end, middle, "in color")
     sheet.tile(c + 1, 0, in_color(noise, colors))
     _draw_scale(sheet, column(c + 2) + 40, middle)
-    sheet.end(h + 20)
+    sheet.end(h + 23)
 
 
 # %% ../nbs/13b_sheet.ipynb #47de8d2e
@@ -238,7 +240,7 @@ def _draw_moments(
     for i, (t, noisy, pred_original_sample) in enumerate(_eight_of(steps)):
         h = tile_height(*noisy.shape[1:])
         in_mind = to_images(parts.decode(pred_original_sample[None]))[0]
-        sheet.label(column(i), 11, f"t = {t:.0f}")
+        sheet.label(column(i), 12, f"t = {t:.0f}")
         sheet.tile(i, 22, in_color(noisy, colors))
         sheet.tile(i, 22 + h + GAP, np.asarray(in_mind))
     sheet.end(22 + h + GAP + h)
@@ -263,7 +265,7 @@ def _draw_attention(
         y = row * (h + 48)
         name = word if len(word) < 16 else word[:14] + "…"
         sheet.tile(place, y, over(picture, heat))
-        sheet.text(column(place), y + h + 22, name)
+        sheet.text(column(place), y + h + 24, name)
     rows = math.ceil(len(words) / 8)
     sheet.end(rows * (h + 48) - 26)
 

@@ -84,9 +84,7 @@ def _words(text):
 def tokenize(
     tokenizer,  # CLIPTokenizer
     prompts,  # list of str, or one str
-) -> (
-    BatchEncoding
-):  # input_ids and attention_mask (b, n); overflow, the b lists of ids that did not fit
+) -> BatchEncoding:  # input_ids, attention_mask (b, n); overflow: b lists of ids
     "Prompts as rows of token ids, cut and padded to the length that the text tower reads."
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     longest = tokenizer.model_max_length

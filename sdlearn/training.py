@@ -99,7 +99,6 @@ def save_state(
 ):
     "All that a training needs to go on, in one file."
     tensors = {"losses": torch.tensor(losses)}
-    tensors["updates"] = torch.tensor(ema.optimization_step)
     for name, tensor in model.state_dict().items():
         tensors[f"model.{name}"] = tensor
     for i, average in enumerate(ema.shadow_params):
@@ -143,8 +142,10 @@ def load_state(
     model.load_state_dict(_below("model.", tensors))
     for i, average in enumerate(ema.shadow_params):
         average.copy_(tensors[f"ema.{i}"])
-    _load_optimizer(optimizer, _below("optimizer.", tensors))
-    ema.optimization_step = tensors["updates"].item()
+    moments = _below("optimizer.", tensors)
+    _load_optimizer(optimizer, moments)
+    updates = [count for name, count in moments.items() if name.endswith(".step")]
+    ema.optimization_step = int(max(updates))
     return tensors["losses"].tolist()
 
 
@@ -179,6 +180,25 @@ def _start(
     return objective, optimizer, ema, losses
 
 
+# %% ../nbs/05_training.ipynb #6276f4f5
+@contextmanager
+def _forward_precision(
+    device: str,  # type of device, such as "cpu" or "cuda"
+    half: bool,  # bfloat16 where PyTorch holds it safe, or float32 throughout
+):
+    "Precision of the forward pass in the block; after it autocast is as it was before."
+    enabled = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device)
+    try:
+        torch.set_autocast_dtype(device, torch.bfloat16)
+        torch.set_autocast_enabled(device, half)
+        yield
+    finally:
+        torch.set_autocast_enabled(device, enabled)
+        torch.set_autocast_dtype(device, dtype)
+        torch.clear_autocast_cache()  # copies of weights that will soon be others
+
+
 # %% ../nbs/05_training.ipynb #d3a57440
 def _set_rate(optimizer, how, done):
     "The learning rate for the batch after `done` others."
@@ -207,7 +227,7 @@ def _loss(
     device = next(objective.parameters()).device
     batch = send_to_device(batch, device)
     half = how.mixed_precision == "bf16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+    with _forward_precision(device.type, half):
         loss = objective(batch, generator)
     return loss.float()
 
@@ -249,37 +269,13 @@ def _record(loss, losses, bar, accelerator):
 
 
 # %% ../nbs/05_training.ipynb #eb446bb3
-def _open_autocasts():
-    "How many blocks of torch.autocast are open: PyTorch tells when it counts."
-    torch.autocast_increment_nesting()
-    return torch.autocast_decrement_nesting()
-
-
-@contextmanager
-def _autocast_left_alone(device):
-    "After the block autocast is as before, even if torch.autocast was interrupted."
-    enabled = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device)
-    caches = torch.is_autocast_cache_enabled()
-    depth = _open_autocasts()
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled(device, enabled)
-        torch.set_autocast_dtype(device, dtype)
-        torch.set_autocast_cache_enabled(caches)
-        while _open_autocasts() > depth:
-            torch.autocast_decrement_nesting()
-        torch.clear_autocast_cache()
-
-
 @contextmanager
 def _in_training(model):
     "Training mode in the block, and evaluation mode after it, however it ends."
     device = next(model.parameters()).device.type
     model.train()
     try:
-        with _autocast_left_alone(device):
+        with _forward_precision(device, half=False):
             yield
     finally:
         model.eval()

@@ -122,7 +122,7 @@ def _mentioned(words):
     if len(found) != 1:
         asked = " ".join(words)
         known = ", ".join(NOUNS)
-        raise ValueError(f"one noun expected in {asked!r}; nouns are: {known}")
+        raise ValueError(f"{asked!r} must name one noun: take one of {known}.")
     color = _first(words, COLORS)
     size = _first(words, SIZES)
     counts = [n for n, word in _NUMBERS.items() if word in words]
@@ -296,7 +296,7 @@ def sample_scene(
     "A random scene of that split."
     if split not in ("train", "held-out", None):
         raise ValueError(
-            f"no split {split!r}: take 'train', 'held-out' or None for any"
+            f"There is no split {split!r}: take 'train', 'held-out' or None for any."
         )
     while True:
         scene = _a_scene(rng)

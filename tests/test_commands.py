@@ -20,6 +20,8 @@ from sdlearn.parts import SCHEDULERS
 from sdlearn.pipeline import PromptWarning
 from sdlearn.recipe import BUDGETS, STAGES
 
+from .train_command import PATIENCE
+
 
 @pytest.mark.parametrize(
     "text, name",
@@ -67,7 +69,8 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 )
 def test_help_names_the_choices(command, names):
     text = anno_parser(command.__wrapped__).format_help()
-    assert not set(names) - set(re.split(r"[\s,:;]+", text))
+    words = re.split(r"[\s,:;]+", text)
+    assert not set(names) - set(words)
 
 
 def test_command_in_this_process(folder, tmp_path, capsys):
@@ -98,7 +101,8 @@ def test_no_half_written_file(folder, tmp_path, monkeypatch):
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as stop:
         generate_main("a cat", steps=1, model=str(folder), out=str(out))
-    assert stop.value.code == 2 and not list(out.iterdir())
+    assert stop.value.code == 2
+    assert not list(out.iterdir())
 
 
 SCRIPT = """
@@ -117,9 +121,8 @@ def run(tmp_path):
 
     def run(*args):
         command = [sys.executable, script, *map(str, args)]
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, timeout=300
-        )
+        how = dict(capture_output=True, text=True, timeout=PATIENCE)
+        return subprocess.run(command, cwd=tmp_path, **how)
 
     return run
 
@@ -130,12 +133,14 @@ def test_command_as_installed(run, folder, tmp_path):
     assert done.returncode == 0, done.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["a-purple-dragon-stages.png", "a-purple-dragon.png"]
-    notes = done.stderr.splitlines()
-    assert any(line.startswith("Note: ") and "'dragon'" in line for line in notes)
-    assert any(line.startswith("Note: ") and "'yeti'" in line for line in notes)
+    lines = done.stderr.splitlines()
+    notes = [line for line in lines if line.startswith("Note: ")]
+    for word in ("'dragon'", "'yeti'"):
+        assert [note for note in notes if word in note], notes
 
 
 def test_command_says_what_is_wrong_in_one_line(run):
     wrong = run("a cat", "--model", "no-such-folder")
-    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert wrong.returncode == 2
+    assert wrong.stderr.count("\n") == 1
     assert wrong.stderr.startswith("Error: There is no model folder")

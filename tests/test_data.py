@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_captions_are_the_stream_that_the_tokenizer_saw():
 def test_endless_repeats_a_list():
     assert [Endless([1, 2, 3])[i] for i in range(7)] == [1, 2, 3, 1, 2, 3, 1]
     assert Endless(lambda i: -i)[10**9] == -(10**9)
-    with pytest.raises(ValueError, match="nothing to repeat"):
+    with pytest.raises(ValueError, match="nothing to repeat: pass a list"):
         Endless([])
 
 
@@ -103,11 +104,14 @@ def write_rows(folder, rows):
 
 
 def refused(folder, *words):
-    """Opening the folder is one sentence that has these words."""
+    """Opening the folder is one whole sentence that has these words and says what to do."""
     with pytest.raises((ValueError, OSError)) as caught:
         open_data(folder)
     message = str(caught.value)
     assert "\n" not in message
+    assert not message[0].islower(), message
+    assert re.search(r": [^:]+\.$", message), message
+    assert str(folder) in message, message
     for word in words:
         assert word in message, message
 
@@ -170,7 +174,7 @@ def test_subfolders_count_and_hidden_files_do_not(listed):
     (listed / "._red.png").write_bytes(b"what a file manager left")
     (listed / ".cache").mkdir()
     (listed / ".cache" / "thumb.png").write_bytes(b"no picture")
-    refused(listed, "second.PNG", "metadata.jsonl does not list it")
+    refused(listed, "second.PNG", "list it in metadata.jsonl")
     with (listed / "metadata.jsonl").open("a", encoding="utf-8") as file:
         file.write('\n{"file_name": "more/second.PNG", "text": "another red box"}')
     assert len(FolderData(listed).files) == 4
@@ -287,7 +291,7 @@ def test_the_middle_square_is_taken(tmp_path):
 
 
 def test_no_folder(tmp_path):
-    refused(tmp_path / "gone", "there is no folder", "gone")
+    refused(tmp_path / "gone", "There is no folder", "gone")
 
 
 def test_a_file_in_place_of_a_folder(tmp_path):
@@ -352,7 +356,7 @@ def test_an_empty_table(listed):
 def test_a_line_that_is_no_json(listed, line):
     text = (listed / "metadata.jsonl").read_text(encoding="utf-8")
     (listed / "metadata.jsonl").write_text(f"{text}\n{line}\n", encoding="utf-8")
-    refused(listed, "metadata.jsonl, line 4 cannot be read as JSON")
+    refused(listed, "metadata.jsonl, line 4 is no JSON (")
 
 
 @pytest.mark.parametrize("line", ["[]", "3", '"red.png"', "null"])
@@ -368,20 +372,20 @@ def test_a_truncated_picture(folder, suffix):
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     path.with_suffix(".txt").write_text("noise", encoding="utf-8")
-    refused(folder, f"broken{suffix} is damaged or is no picture")
+    refused(folder, f"broken{suffix} is damaged or no picture")
 
 
 @pytest.mark.parametrize("content", [b"", b"a text in disguise", b"\x89PNG\r\n\x1a\n"])
 def test_no_picture(folder, content):
     (folder / "red.png").write_bytes(content)
-    refused(folder, "red.png is damaged or is no picture")
+    refused(folder, "red.png is damaged or no picture")
 
 
 def test_a_flipped_bit(folder):
     data = bytearray((folder / "red.png").read_bytes())
     data[len(data) // 2] ^= 0xFF
     (folder / "red.png").write_bytes(data)
-    refused(folder, "red.png is damaged or is no picture")
+    refused(folder, "red.png is damaged or no picture")
 
 
 def test_a_listed_folder_is_no_picture(listed):

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
 from sdlearn import training
 from sdlearn.data import Endless
-from sdlearn.training import TrainingSettings, train
+from sdlearn.training import TrainingSettings, load_state, save_state, train
 
 NUMBERS = Endless(lambda i: torch.tensor([float(i % 5)]))
 
@@ -56,7 +57,7 @@ def test_a_plain_list_repeats(kind):
 
 
 def test_an_empty_list_is_refused():
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="nothing to repeat"):
         short(network(), [])
 
 
@@ -92,6 +93,40 @@ def test_a_training_that_is_done_only_loads(tmp_path):
     assert torch.equal(again.weight, done.weight)
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+def test_autocast_is_left_as_it_was(enabled):
+    with torch.autocast("cpu", torch.float16, enabled=enabled):
+        short(network(), mixed_precision="bf16")
+        assert torch.is_autocast_enabled("cpu") == enabled
+        assert torch.get_autocast_dtype("cpu") == torch.float16
+
+
+def test_half_precision_is_that_of_autocast():
+    def autocast_loss(model, batch, generator):
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss_fn(model, batch, generator)
+
+    how = dict(steps=6, batch_size=2, lr=0.1)
+    expected = train(network(), autocast_loss, NUMBERS, **how)
+    assert short(network(), mixed_precision="bf16") == expected
+
+
+def test_a_checkpoint_of_several_processes_resumes(tmp_path):
+    """Two losses for each update: the updates are counted, not the losses."""
+    path = tmp_path / "state.safetensors"
+    model, again = network(), network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    ema = EMAModel(model.parameters())
+    for step in range(3):
+        model(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+        ema.step(model.parameters())
+    save_state(path, model, optimizer, ema, losses=6 * [1.0])
+    new_ema = EMAModel(again.parameters())
+    losses = load_state(path, again, torch.optim.AdamW(again.parameters()), new_ema)
+    assert (len(losses), new_ema.optimization_step) == (6, 3)
+
+
 class Bar(tqdm):
     closed = False
 
@@ -113,17 +148,20 @@ def test_an_interrupt_leaves_the_network_ready(monkeypatch):
     assert Bar.closed
 
 
-LEAVING_AUTOCAST = [
-    "autocast_decrement_nesting",
-    "clear_autocast_cache",
+LEAVING_HALF_PRECISION = [
     "set_autocast_enabled",
     "set_autocast_dtype",
-    "set_autocast_cache_enabled",
+    "clear_autocast_cache",
 ]
 
 
-@pytest.mark.parametrize("name", LEAVING_AUTOCAST)
-def test_an_interrupt_while_leaving_autocast(monkeypatch, name):
+def open_autocasts():
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+@pytest.mark.parametrize("name", LEAVING_HALF_PRECISION)
+def test_an_interrupt_while_leaving_half_precision(monkeypatch, name):
     expected = short(network(), mixed_precision="bf16")
     original = getattr(torch, name)
     armed = []
@@ -145,5 +183,7 @@ def test_an_interrupt_while_leaving_autocast(monkeypatch, name):
     monkeypatch.undo()
     assert not armed
     assert not torch.is_autocast_enabled("cpu")
+    assert torch.is_autocast_cache_enabled()
     # A block that is still counted as open would keep stale copies of the weights.
+    assert open_autocasts() == 0
     assert short(network(), mixed_precision="bf16") == expected
