@@ -184,7 +184,7 @@ def assert_same_picture(image, expected):
 def refused(*words, error=ValueError, longest=500):
     """The block ends in an error whose message is one sentence with these words."""
     with pytest.raises(error) as caught:
-        yield
+        yield caught
     message = str(caught.value)
     assert "\n" not in message, message
     assert message.endswith("."), message

@@ -1,7 +1,6 @@
 """Data sets: the world's scenes, and a folder of pictures that is read whole or refused in a sentence."""
 
 import csv
-import json
 import random
 import re
 
@@ -15,6 +14,8 @@ from sdlearn.core import to_tensor
 from sdlearn.data import Endless, FolderData, WorldData, open_data, sample_captions
 from sdlearn.scenes import draw
 from sdlearn.world import caption, parse, sample_scene, split_of, vocabulary
+
+from .conftest import refused, write_metadata
 
 # The world's scenes
 
@@ -94,26 +95,17 @@ def listed(folder):
     for path in folder.glob("*.txt"):
         path.unlink()
     rows = [{"file_name": f"{name}.png", "text": f"a {name} box"} for name in COLORS]
-    write_rows(folder, rows)
+    write_metadata(folder, rows)
     return folder
 
 
-def write_rows(folder, rows):
-    text = "\n".join(json.dumps(row) for row in rows)
-    (folder / "metadata.jsonl").write_text(text, encoding="utf-8")
-
-
-def refused(folder, *words):
+def not_opened(folder, *words):
     """Opening the folder is one whole sentence that has these words and says what to do."""
-    with pytest.raises((ValueError, OSError)) as caught:
+    with refused(str(folder), *words, error=(ValueError, OSError)) as caught:
         open_data(folder)
     message = str(caught.value)
-    assert "\n" not in message
     assert not message[0].islower(), message
     assert re.search(r": [^:]+\.$", message), message
-    assert str(folder) in message, message
-    for word in words:
-        assert word in message, message
 
 
 def test_texts_beside_pictures(folder):
@@ -174,7 +166,7 @@ def test_subfolders_count_and_hidden_files_do_not(listed):
     (listed / "._red.png").write_bytes(b"what a file manager left")
     (listed / ".cache").mkdir()
     (listed / ".cache" / "thumb.png").write_bytes(b"no picture")
-    refused(listed, "second.PNG", "list it in metadata.jsonl")
+    not_opened(listed, "second.PNG", "list it in metadata.jsonl")
     with (listed / "metadata.jsonl").open("a", encoding="utf-8") as file:
         file.write('\n{"file_name": "more/second.PNG", "text": "another red box"}')
     assert len(FolderData(listed).files) == 4
@@ -250,9 +242,8 @@ def test_modes(tmp_path, mode, name):
 def test_sixteen_bits_keep_their_grays(tmp_path):
     ramp = np.linspace(0, 65535, 64).astype(np.uint16)
     picture = only(tmp_path, Image.fromarray(np.tile(ramp, (64, 1))), "ramp.png")
-    assert torch.allclose(
-        picture[:, 5], torch.linspace(0, 255, 64).expand(3, -1), atol=1
-    )
+    grays = torch.linspace(0, 255, 64).expand(3, -1)
+    assert torch.allclose(picture[:, 5], grays, atol=1)
 
 
 def test_the_transparent_is_white(tmp_path):
@@ -291,32 +282,32 @@ def test_the_middle_square_is_taken(tmp_path):
 
 
 def test_no_folder(tmp_path):
-    refused(tmp_path / "gone", "There is no folder", "gone")
+    not_opened(tmp_path / "gone", "There is no folder", "gone")
 
 
 def test_a_file_in_place_of_a_folder(tmp_path):
     (tmp_path / "cats.zip").write_bytes(b"")
-    refused(tmp_path / "cats.zip", "cats.zip is a file")
+    not_opened(tmp_path / "cats.zip", "cats.zip is a file")
 
 
 def test_an_empty_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("no pictures here", encoding="utf-8")
-    refused(tmp_path, tmp_path.name, "holds no pictures")
+    not_opened(tmp_path, tmp_path.name, "holds no pictures")
 
 
 def test_a_picture_without_its_text(folder):
     (folder / "red.txt").unlink()
-    refused(folder, "red.png has no caption", "red.txt")
+    not_opened(folder, "red.png has no caption", "red.txt")
 
 
 def test_an_empty_text(folder):
     (folder / "red.txt").write_text(" \n", encoding="utf-8")
-    refused(folder, "red.txt is empty")
+    not_opened(folder, "red.txt is empty")
 
 
 def test_a_text_in_another_encoding(folder):
     (folder / "red.txt").write_bytes("ein rotes Männchen".encode("latin-1"))
-    refused(folder, "red.txt is no UTF-8 text")
+    not_opened(folder, "red.txt is no UTF-8 text")
 
 
 @pytest.mark.parametrize("missing", ["text", "file_name"])
@@ -326,43 +317,43 @@ def test_a_row_that_lacks_something(listed, missing, value):
     row[missing] = value
     if value == "nothing":
         del row[missing]
-    write_rows(listed, [{"file_name": "blue.png", "text": "a blue box"}, row])
-    refused(listed, f"metadata.jsonl, line 2 has no {missing}")
+    write_metadata(listed, [{"file_name": "blue.png", "text": "a blue box"}, row])
+    not_opened(listed, f"metadata.jsonl, line 2 has no {missing}")
 
 
 def test_a_table_without_the_columns(listed):
     (listed / "metadata.jsonl").unlink()
     (listed / "metadata.csv").write_text("image;caption\nred.png;a box\n")
-    refused(listed, "metadata.csv, row 1 has no file_name")
+    not_opened(listed, "metadata.csv, row 1 has no file_name")
 
 
 def test_a_short_row_of_a_table(listed):
     (listed / "metadata.jsonl").unlink()
     (listed / "metadata.csv").write_text("file_name,text\nred.png\n")
-    refused(listed, "metadata.csv, row 1 has no text")
+    not_opened(listed, "metadata.csv, row 1 has no text")
 
 
 def test_a_listed_picture_that_is_missing(listed):
     (listed / "green.png").unlink()
-    refused(listed, "metadata.jsonl, line 2", "green.png, which is missing")
+    not_opened(listed, "metadata.jsonl, line 2", "green.png, which is missing")
 
 
 def test_an_empty_table(listed):
-    write_rows(listed, [])
-    refused(listed, "metadata.jsonl lists no picture")
+    write_metadata(listed, [])
+    not_opened(listed, "metadata.jsonl lists no picture")
 
 
 @pytest.mark.parametrize("line", ["{'file_name': 'red.png'}", "{", "red.png a red box"])
 def test_a_line_that_is_no_json(listed, line):
     text = (listed / "metadata.jsonl").read_text(encoding="utf-8")
     (listed / "metadata.jsonl").write_text(f"{text}\n{line}\n", encoding="utf-8")
-    refused(listed, "metadata.jsonl, line 4 is no JSON (")
+    not_opened(listed, "metadata.jsonl, line 4 is no JSON (")
 
 
 @pytest.mark.parametrize("line", ["[]", "3", '"red.png"', "null"])
 def test_a_line_that_is_no_object(listed, line):
     (listed / "metadata.jsonl").write_text(f"{line}\n", encoding="utf-8")
-    refused(listed, "metadata.jsonl, line 1 is no JSON object")
+    not_opened(listed, "metadata.jsonl, line 1 is no JSON object")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".webp", ".tif", ".bmp"])
@@ -372,23 +363,23 @@ def test_a_truncated_picture(folder, suffix):
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     path.with_suffix(".txt").write_text("noise", encoding="utf-8")
-    refused(folder, f"broken{suffix} is damaged or no picture")
+    not_opened(folder, f"broken{suffix} is damaged or no picture")
 
 
 @pytest.mark.parametrize("content", [b"", b"a text in disguise", b"\x89PNG\r\n\x1a\n"])
 def test_no_picture(folder, content):
     (folder / "red.png").write_bytes(content)
-    refused(folder, "red.png is damaged or no picture")
+    not_opened(folder, "red.png is damaged or no picture")
 
 
 def test_a_flipped_bit(folder):
     data = bytearray((folder / "red.png").read_bytes())
     data[len(data) // 2] ^= 0xFF
     (folder / "red.png").write_bytes(data)
-    refused(folder, "red.png is damaged or no picture")
+    not_opened(folder, "red.png is damaged or no picture")
 
 
 def test_a_listed_folder_is_no_picture(listed):
     (listed / "sub.png").mkdir()
-    write_rows(listed, [{"file_name": "sub.png", "text": "a folder"}])
-    refused(listed, "sub.png, which is missing")
+    write_metadata(listed, [{"file_name": "sub.png", "text": "a folder"}])
+    not_opened(listed, "sub.png, which is missing")

@@ -16,14 +16,21 @@ def small_tiny():
     )
 
 
+TWO_BLOCKS = dict(
+    block_out_channels=(8, 8),
+    down_block_types=("DownEncoderBlock2D",) * 2,
+    up_block_types=("UpDecoderBlock2D",) * 2,
+    norm_num_groups=4,
+    latent_channels=4,
+)
+
+
 def small_vq():
-    return VQModel(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=4,
-        latent_channels=4,
-    )
+    return VQModel(**TWO_BLOCKS)
+
+
+def shifted():
+    return AutoencoderKL(**TWO_BLOCKS, scaling_factor=1.5, shift_factor=0.25)
 
 
 def small_dc():
@@ -41,19 +48,11 @@ def small_dc():
     )
 
 
-def shifted():
-    return AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=4,
-        latent_channels=4,
-        scaling_factor=1.5,
-        shift_factor=0.25,
-    )
+def ours():
+    return tiny_vae((8, 8, 8, 8))
 
 
-MAKERS = (small_tiny, small_vq, small_dc, shifted, lambda: tiny_vae((8, 8, 8, 8)))
+MAKERS = (small_tiny, small_vq, small_dc, shifted, ours)
 
 
 @pytest.mark.parametrize("make", MAKERS)

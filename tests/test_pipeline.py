@@ -1,6 +1,5 @@
 """Folders, settings, trajectories, attention and the stages sheet."""
 
-import socket
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -8,44 +7,36 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderTiny
+from diffusers import StableDiffusionPipeline
 
 from sdlearn.attention import record_attention, word_positions
 from sdlearn.checkpoints import load_parts
-from sdlearn.core import make_generator, to_tensor
+from sdlearn.core import make_generator
 from sdlearn.parts import GUIDANCE_SCALE, SCHEDULERS, Settings, make_scheduler
 from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step
 from sdlearn.sheet import fit_colors, in_color, stages_sheet
 from sdlearn.text import tokenize
 
-from .conftest import assert_same_picture
+from .conftest import assert_close, assert_same_picture
 from .random_parts import build_parts
+
+pytestmark = pytest.mark.usefixtures("no_network")
 
 PROMPT = "a red cat at the beach"
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("the network was touched")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
 def draw(parts, prompt=PROMPT, negative_prompt=None, seed=0, **kwargs):
-    usual = {"num_inference_steps": 3, "generator": make_generator(seed)}
-    if "settings" in kwargs:
-        del usual["num_inference_steps"]
-    return generate(parts, prompt, negative_prompt, **{**usual, **kwargs})
+    usual = dict(generator=make_generator(seed))
+    if "settings" not in kwargs:
+        usual["num_inference_steps"] = 3
+    return generate(parts, prompt, negative_prompt, **usual | kwargs)
 
 
 def test_saved_and_loaded(parts, folder):
     loaded = load_parts(folder, device="cpu")
     assert loaded.dtype == torch.float32 and loaded.vae_scale_factor == 8
-    torch.testing.assert_close(
-        draw(loaded).latents, draw(parts).latents, atol=1e-5, rtol=1e-5
-    )
+    assert_close(draw(loaded).latents, draw(parts).latents)
 
 
 def test_half_precision_files_run_as_float32_on_the_cpu(parts, tmp_path):
@@ -56,21 +47,14 @@ def test_half_precision_files_run_as_float32_on_the_cpu(parts, tmp_path):
     loaded = load_parts(str(tmp_path / "half"), device="cpu")
     for part in (loaded.text_encoder, loaded.vae, loaded.unet):
         assert {p.dtype for p in part.parameters()} == {torch.float32}
-    torch.testing.assert_close(
-        draw(loaded).latents, draw(parts).latents, atol=0.1, rtol=0.1
-    )
+    ours, full = draw(loaded).latents, draw(parts).latents
+    torch.testing.assert_close(ours, full, atol=0.1, rtol=0.1)
 
 
 def test_stock_pipeline_loads_the_folder_and_draws_the_same(folder):
-    from diffusers import StableDiffusionPipeline
-
     pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-    stock = pipe(
-        PROMPT,
-        num_inference_steps=3,
-        guidance_scale=GUIDANCE_SCALE,
-        generator=make_generator(0),
-    ).images[0]
+    how = dict(num_inference_steps=3, guidance_scale=GUIDANCE_SCALE)
+    stock = pipe(PROMPT, generator=make_generator(0), **how).images[0]
     assert_same_picture(draw(load_parts(folder, device="cpu")).images[0], stock)
 
 
@@ -80,30 +64,41 @@ def test_trajectory(parts, name):
     timesteps = make_scheduler(parts, name, 5).timesteps.tolist()
     assert [t for t, *_ in result.trajectory] == timesteps
     _, noisy, pred = result.trajectory[0]
-    assert noisy.shape == pred.shape == (1, 4, 8, 8) and 0.8 < noisy.std() < 1.2
+    assert noisy.shape == pred.shape == (1, 4, 8, 8)
+    assert 0.8 < noisy.std() < 1.2
 
 
 def test_every_prompt_of_a_batch_gets_its_own_picture(parts):
     batch = draw(parts, [PROMPT, "two fish"], latents=torch.ones(2, 4, 8, 8))
     alone = draw(parts, "two fish", latents=torch.ones(1, 4, 8, 8))
-    assert len(batch.images) == 2 and batch.images[0].size == (64, 64)
+    assert [image.size for image in batch.images] == [(64, 64)] * 2
     torch.testing.assert_close(batch.latents[1:], alone.latents, atol=1e-4, rtol=1e-4)
+
+
+def hooked(unet):
+    return bool(unet._forward_hooks or unet._forward_pre_hooks)
+
+
+@torch.no_grad()
+def plain_and_recorded(unet, *args, **kwargs):
+    """The answers of a UNet without and with a recorder, and the recorder."""
+    plain = unet(*args, **kwargs).sample
+    with record_attention(unet) as recorder:
+        recorded = unet(*args, **kwargs).sample
+    return plain, recorded, recorder
 
 
 @pytest.mark.parametrize("kind", ["tiny", "sd1", "sd2"])
 @pytest.mark.parametrize("size", [(8, 8), (12, 9)])
 def test_recorder_keeps_the_unets_answer(kind, size):
-    parts = build_parts(kind)
+    unet = build_parts(kind).unet
     sample = torch.randn(2, 4, *size)
-    embeds = torch.randn(2, 7, parts.unet.config.cross_attention_dim)
-    before = parts.unet.attn_processors
-    with torch.no_grad():
-        expected = parts.unet(sample, 10, encoder_hidden_states=embeds).sample
-        with record_attention(parts.unet) as recorder:
-            recorded = parts.unet(sample, 10, encoder_hidden_states=embeds).sample
-    torch.testing.assert_close(recorded, expected)
-    assert parts.unet.attn_processors == before
-    assert not parts.unet._forward_hooks and not parts.unet._forward_pre_hooks
+    embeds = torch.randn(2, 7, unet.config.cross_attention_dim)
+    before = unet.attn_processors
+    plain, recorded, recorder = plain_and_recorded(unet, sample, 10, embeds)
+    torch.testing.assert_close(recorded, plain)
+    assert unet.attn_processors == before
+    assert not hooked(unet)
     assert recorder.steps[0].shape == (1, 7, *size)
     for maps in recorder.means.values():
         torch.testing.assert_close(maps.sum(1), torch.ones(1, *maps.shape[-2:]))
@@ -112,13 +107,10 @@ def test_recorder_keeps_the_unets_answer(kind, size):
 def test_recorder_with_a_mask(parts):
     sample, embeds = torch.randn(1, 4, 8, 8), torch.randn(1, 7, 96)
     mask = torch.tensor([[1, 1, 1, 0, 0, 0, 0]])
-    with torch.no_grad():
-        expected = parts.unet(sample, 10, embeds, encoder_attention_mask=mask).sample
-        with record_attention(parts.unet) as recorder:
-            recorded = parts.unet(
-                sample, 10, embeds, encoder_attention_mask=mask
-            ).sample
-    torch.testing.assert_close(recorded, expected)
+    plain, recorded, recorder = plain_and_recorded(
+        parts.unet, sample, 10, embeds, encoder_attention_mask=mask
+    )
+    torch.testing.assert_close(recorded, plain)
     assert recorder.steps[0][:, 3:].max() < 1e-6
 
 
@@ -126,7 +118,8 @@ def test_recorder_leaves_nothing_behind_after_an_error(parts):
     before = parts.unet.attn_processors
     with pytest.raises(ZeroDivisionError), record_attention(parts.unet):
         1 / 0
-    assert parts.unet.attn_processors == before and not parts.unet._forward_hooks
+    assert parts.unet.attn_processors == before
+    assert not hooked(parts.unet)
 
 
 @pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
@@ -135,7 +128,7 @@ def test_words(parts):
     zebra, known, nothing = result.words
     assert [word for word, _ in zebra] == ["a", "red", "zebra"]
     assert len(zebra[2][1]) > 1  # a word in pieces
-    positions = [p for _, group in zebra for p in group]
+    positions = [position for _, group in zebra for position in group]
     assert positions == list(range(1, len(positions) + 1))
     assert nothing == []
     names, maps = result.word_maps(1)
@@ -163,15 +156,16 @@ def test_colors_of_latents():
     torch.testing.assert_close(colored, expected)
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    ["a $5 taco, $x^", "a photo of " + "two small yellow birds on " * 4 + "a taco", ""],
-)
+LONG = "a photo of " + "two small yellow birds on " * 4 + "a taco"
+
+
+@pytest.mark.parametrize("prompt", ["a $5 taco, $x^", LONG, ""])
 @pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
 def test_stages_sheet(parts, prompt):
     result = draw(parts, prompt, trajectory=True, attention=True)
     sheet = stages_sheet(parts, result)
-    assert sheet.width == 1600 and 1500 < sheet.height < 3500
+    assert sheet.width == 1600
+    assert 1500 < sheet.height < 3500
     assert np.asarray(sheet).std() > 10
 
 
@@ -179,12 +173,11 @@ def test_stages_sheet(parts, prompt):
 
 
 def test_one_settings_object_or_single_changes(parts):
-    settings = Settings(num_inference_steps=2, guidance_scale=3.0, seed=5)
+    changes = dict(num_inference_steps=2, guidance_scale=3.0)
+    settings = Settings(**changes, seed=5)
     by_object = generate(parts, PROMPT, settings=settings)
-    by_changes = generate(
-        parts, PROMPT, num_inference_steps=2, guidance_scale=3.0, seed=5
-    )
-    by_generator = draw(parts, seed=5, num_inference_steps=2, guidance_scale=3.0)
+    by_changes = generate(parts, PROMPT, **changes, seed=5)
+    by_generator = draw(parts, seed=5, **changes)
     assert by_object.settings == by_changes.settings == settings
     torch.testing.assert_close(by_object.latents, by_changes.latents)
     torch.testing.assert_close(by_object.latents, by_generator.latents)
@@ -202,27 +195,24 @@ def test_a_result_knows_what_it_was_made_from(parts):
     assert result.negative_prompts == ["a car", "a car"]
     assert result.settings.guidance_scale == 2.0
     assert result.tokens.input_ids.shape == result.prompt_embeds.shape[:2]
-    again = draw(
-        parts, result.prompts, result.negative_prompts, settings=result.settings
-    )
+    asked = result.prompts, result.negative_prompts
+    again = draw(parts, *asked, settings=result.settings)
     torch.testing.assert_close(again.latents, result.latents)
 
 
-@pytest.mark.parametrize("step", [ddim_step, partial(ddim_step, eta=1.0)])
-def test_a_step_of_ours_is_a_scheduler(parts, step):
+@pytest.mark.parametrize(
+    "step, eta",
+    [
+        (ddim_step, 0.0),
+        (partial(ddim_step, eta=1.0), 1.0),
+    ],
+    ids=["ddim_step", "eta"],
+)
+def test_a_step_of_ours_is_a_scheduler(parts, step, eta):
     result = draw(parts, scheduler=step, trajectory=True)
-    eta = 1.0 if step is not ddim_step else 0.0
     theirs = draw(parts, scheduler="ddim", eta=eta)
     assert len(result.trajectory) == 3
     torch.testing.assert_close(result.latents, theirs.latents, atol=1e-3, rtol=1e-3)
-
-
-def test_another_vae(parts):
-    other = replace(parts, vae=AutoencoderTiny())
-    result = draw(other, trajectory=True, attention=True)
-    assert result.images[0].size == (64, 64)
-    assert stages_sheet(other, result).width == 1600
-    assert other.encode(to_tensor(result.images)).shape == (1, 4, 8, 8)
 
 
 # The prompt is read once
@@ -239,13 +229,14 @@ class CountingTokenizer:
         return getattr(self.tokenizer, name)
 
     def __call__(self, texts, *args, **kwargs):
-        self.texts.update([texts] if isinstance(texts, str) else set(texts))
+        asked = [texts] if isinstance(texts, str) else texts
+        self.texts.update(set(asked))
         return self.tokenizer(texts, *args, **kwargs)
 
 
 @pytest.fixture
 def counted(parts):
-    """Parts that count what their tokenizer and their text encoder are given."""
+    """Parts, how often their tokenizer saw each text, and their encoder each row."""
     tokenizer, rows = CountingTokenizer(parts.tokenizer), Counter()
 
     def count(encoder, args, kwargs):
@@ -257,17 +248,25 @@ def counted(parts):
     hook.remove()
 
 
-@pytest.mark.parametrize("negative_prompt", [None, "a horse", ["a horse", "a house"]])
-def test_each_text_is_tokenized_and_embedded_once(counted, negative_prompt):
+@pytest.mark.parametrize(
+    "negative_prompt, negatives",
+    [
+        (None, [""]),
+        ("a horse", ["a horse"]),
+        (["a horse", "a house"], ["a horse", "a house"]),
+    ],
+    ids=["none", "one", "two"],
+)
+def test_each_text_is_tokenized_and_embedded_once(counted, negative_prompt, negatives):
     parts, texts, rows = counted
     prompts = [PROMPT, "two fish"]
     result = draw(parts, prompts, negative_prompt, trajectory=True, attention=True)
     for index in range(2):
         stages_sheet(parts, result, index)
-    negative = negative_prompt or ""
-    distinct = {*prompts, *([negative] if isinstance(negative, str) else negative)}
+    distinct = {*prompts, *negatives}
     assert texts == Counter(dict.fromkeys(distinct, 1))
-    assert set(rows.values()) == {1} and len(rows) == len(distinct)
+    assert len(rows) == len(distinct)
+    assert set(rows.values()) == {1}
 
 
 def test_without_guidance_nothing_else_is_embedded(counted):

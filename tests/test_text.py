@@ -1,13 +1,11 @@
 """Prompts as token ids: cut, padded, and with the words that a tokenizer knows."""
 
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
-import sdlearn
 from sdlearn.data import WorldData, sample_captions
 from sdlearn.text import (
     captioned_pictures,
@@ -21,14 +19,15 @@ from sdlearn.text import (
 )
 from sdlearn.world import vocabulary
 
-FOLDER = Path(sdlearn.__file__).parent / "tiny_sd"
+from .conftest import SHIPPED
+
 TOO_LONG = " ".join(["cat"] * 30 + ["red", "taco"])
 PROMPTS = ["a red cat", "", TOO_LONG, "a zebra, 斑", " ".join(["cat"] * 30)]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return CLIPTokenizer.from_pretrained(FOLDER / "tokenizer", local_files_only=True)
+    return CLIPTokenizer.from_pretrained(SHIPPED / "tokenizer", local_files_only=True)
 
 
 @pytest.mark.parametrize("pad", ["<|endoftext|>", "!"])
@@ -36,13 +35,9 @@ def test_ids_are_those_of_the_tokenizer_itself(tokenizer, pad):
     tokenizer = deepcopy(tokenizer)
     tokenizer.pad_token = pad  # OpenCLIP pads with "!"
     ours = tokenize(tokenizer, PROMPTS)
-    theirs = tokenizer(
-        PROMPTS,
-        padding="max_length",
-        max_length=tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
+    length = tokenizer.model_max_length
+    cut = dict(truncation=True, padding="max_length", max_length=length)
+    theirs = tokenizer(PROMPTS, **cut, return_tensors="pt")
     assert torch.equal(ours.input_ids, theirs.input_ids)
     assert torch.equal(ours.attention_mask, theirs.attention_mask)
 
@@ -74,9 +69,10 @@ def test_all_prompts_are_tokenized_at_once(tokenizer, monkeypatch):
 
 
 def test_embeddings_from_tokens_or_prompts(tokenizer):
-    tower = CLIPTextModel.from_pretrained(FOLDER / "text_encoder", dtype=torch.float32)
+    folder = SHIPPED / "text_encoder"
+    tower = CLIPTextModel.from_pretrained(folder, dtype=torch.float32).eval()
     tokens = tokenize(tokenizer, PROMPTS)
-    embeds = embed_tokens(tower.eval(), tokens)
+    embeds = embed_tokens(tower, tokens)
     assert embeds.shape == (5, 32, 96)
     torch.testing.assert_close(embeds, encode_prompt(tokenizer, tower, PROMPTS))
 

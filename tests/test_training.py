@@ -9,6 +9,8 @@ from sdlearn import training
 from sdlearn.data import Endless
 from sdlearn.training import TrainingSettings, load_state, save_state, train
 
+from .conftest import assert_close, assert_identical
+
 NUMBERS = Endless(lambda i: torch.tensor([float(i % 5)]))
 
 
@@ -61,6 +63,11 @@ def test_an_empty_list_is_refused():
         short(network(), [])
 
 
+def same_numbers(losses):
+    """Equal but for rounding: the way to the numbers is another one."""
+    return pytest.approx(losses, rel=1e-5)
+
+
 class Killed(Exception):
     pass
 
@@ -78,8 +85,8 @@ def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, precision):
     whole_losses = short(whole, **how)
     with pytest.raises(Killed):
         short(victim, checkpoint=path, on_step=kill, **how)
-    assert short(resumed, checkpoint=path, **how) == whole_losses
-    assert torch.equal(resumed.weight, whole.weight)
+    assert short(resumed, checkpoint=path, **how) == same_numbers(whole_losses)
+    assert_close(resumed.weight, whole.weight)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -88,9 +95,13 @@ def test_a_training_that_is_done_only_loads(tmp_path):
     done, again = network(), network()
     losses = short(done, checkpoint=path)
     steps = []
-    assert short(again, checkpoint=path, on_step=lambda *a: steps.append(a)) == losses
+
+    def count(step, model, ema):
+        steps.append(step)
+
+    assert short(again, checkpoint=path, on_step=count) == losses
     assert not steps
-    assert torch.equal(again.weight, done.weight)
+    assert_identical(again.weight, done.weight)
 
 
 @pytest.mark.parametrize("enabled", [False, True])
@@ -108,23 +119,29 @@ def test_half_precision_is_that_of_autocast():
 
     how = dict(steps=6, batch_size=2, lr=0.1)
     expected = train(network(), autocast_loss, NUMBERS, **how)
-    assert short(network(), mixed_precision="bf16") == expected
+    assert short(network(), mixed_precision="bf16") == same_numbers(expected)
+
+
+def parts_of_a_training():
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    return model, optimizer, EMAModel(model.parameters())
 
 
 def test_a_checkpoint_of_several_processes_resumes(tmp_path):
     """Two losses for each update: the updates are counted, not the losses."""
     path = tmp_path / "state.safetensors"
-    model, again = network(), network()
-    optimizer = torch.optim.AdamW(model.parameters())
-    ema = EMAModel(model.parameters())
-    for step in range(3):
+    model, optimizer, ema = parts_of_a_training()
+    for _ in range(3):
         model(torch.ones(1, 1)).sum().backward()
         optimizer.step()
         ema.step(model.parameters())
     save_state(path, model, optimizer, ema, losses=6 * [1.0])
-    new_ema = EMAModel(again.parameters())
-    losses = load_state(path, again, torch.optim.AdamW(again.parameters()), new_ema)
-    assert (len(losses), new_ema.optimization_step) == (6, 3)
+    again, new_optimizer, new_ema = parts_of_a_training()
+    losses = load_state(path, again, new_optimizer, new_ema)
+    assert len(losses) == 6
+    assert new_ema.optimization_step == 3
+    assert_identical(again.weight, model.weight)
 
 
 class Bar(tqdm):
