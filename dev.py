@@ -102,27 +102,15 @@ def install():
     limits = VENV / "constraints.txt"
     limits.write_text("\n".join(pins), encoding="utf-8")
     print("Installing the packages: a few minutes, once", flush=True)
-    pip = [
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "-c",
-        limits,
-        "-e",
-        ".[dev]",
-    ]
-    if subprocess.run(pip, cwd=ROOT).returncode:
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "-c", limits, "-e", ".[dev]"], cwd=ROOT).returncode:
         fail(
             "the set-up did not finish; pip's message is above. The first set-up needs "
             "the network and about 2 GB of disk (more for a CUDA build of PyTorch): "
             "connect, then run the same command again. Later runs need no network."
         )
-    STAMP.write_text(
-        json.dumps({"hash": fingerprint(), "torch": ours if own else torch_version()}),
-        encoding="utf-8",
-    )
+    stamp = {"hash": fingerprint(), "torch": ours if own else torch_version()}
+    STAMP.write_text(json.dumps(stamp), encoding="utf-8")
 
 
 def setup():
@@ -164,10 +152,7 @@ def names_tests(args):
 
 
 def test(args):
-    """`test [--fast] [pytest options]`: run every test and every notebook.
-
-    `--fast` leaves out the notebooks and the long trainings.
-    """
+    """`test [--fast] [pytest options]`: run every test and notebook; --fast leaves out the slow ones."""
     fast = "--fast" in args
     args = [arg for arg in args if arg != "--fast"]
     if fast:

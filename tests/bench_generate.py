@@ -32,7 +32,7 @@ def compare(parts, runs=15, **kwargs):
     pipe = parts.to_pipeline()
     pipe.set_progress_bar_config(leave=False)  # as ours
     usual = dict(guidance_scale=GUIDANCE_SCALE, num_inference_steps=NUM_INFERENCE_STEPS)
-    settings = {**usual, **kwargs}
+    settings = usual | kwargs
 
     def ours():
         return generate(parts, PROMPT, generator=make_generator(0), **settings)
@@ -40,7 +40,8 @@ def compare(parts, runs=15, **kwargs):
     def stock():
         return pipe(PROMPT, generator=make_generator(0), **settings)
 
-    ours(), stock()  # warm both
+    for draw in (ours, stock):  # warm
+        draw()
     times = {ours: [], stock: []}
     for i in range(runs):
         for draw in (ours, stock) if i % 2 else (stock, ours):

@@ -156,6 +156,11 @@ def nouns_restored():
 # What is asserted
 
 
+def shortly(value):
+    """A name for a test with these arguments; what it expects stays out of it."""
+    return str(value)[:60] if isinstance(value, dict) else ""
+
+
 def assert_close(ours, theirs):
     """Equal but for rounding: the way to the numbers is another one."""
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)

@@ -18,9 +18,8 @@ def main():
     for module in Path("sdlearn").glob("*.py"):
         source = module.read_text(encoding="utf-8")
         module.write_text(relative(source), encoding="utf-8", newline="\n")
-    subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "-q", "sdlearn"], check=True
-    )
+    ruff = [sys.executable, "-m", "ruff", "format", "--quiet", "sdlearn"]
+    subprocess.run(ruff, check=True)
 
 
 if __name__ == "__main__":

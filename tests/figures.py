@@ -90,27 +90,31 @@ def is_code(line):
     return bool(line.strip()) and not line.strip().startswith("#")
 
 
+def all_lines(sources):
+    return [line for source in sources for line in source.splitlines()]
+
+
 def line_figures():
     """How long and how dense the modules are, after neutral formatting."""
-    before = sum(len(text(module).splitlines()) for module in modules())
+    ours = all_lines(text(module) for module in modules())
     with tempfile.TemporaryDirectory() as folder:
         sources = {path.stem: text(path) for path in formatted(folder)}
+    neutral = all_lines(sources.values())
+    lengths = {name: len(source.splitlines()) for name, source in sources.items()}
     trees = {name: ast.parse(source) for name, source in sources.items()}
-    lines = {name: len(source.splitlines()) for name, source in sources.items()}
-    bodies = {
-        f"{name}.{function.name}": body_lines(function)
-        for name, tree in trees.items()
-        for function in functions(tree)
-    }
-    code = sum(is_code(line) for s in sources.values() for line in s.splitlines())
-    nodes = sum(1 for tree in trees.values() for _ in ast.walk(tree))
+    bodies = {}
+    for name, tree in trees.items():
+        for function in functions(tree):
+            bodies[f"{name}.{function.name}"] = body_lines(function)
+    code = [line for line in neutral if is_code(line)]
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
     return {
-        "growth by formatting": sum(lines.values()) / before,
+        "growth by formatting": len(neutral) / len(ours),
         "mean function": statistics.mean(bodies.values()),
         "longest functions": top(bodies, 5),
-        "nodes a line": nodes / code,
-        "widest line": max(len(s) for m in modules() for s in text(m).splitlines()),
-        "longest modules": top(lines, 5),
+        "nodes a line": len(nodes) / len(code),
+        "widest line": max(map(len, ours)),
+        "longest modules": top(lengths, 5),
     }
 
 
@@ -129,8 +133,10 @@ def imported(module):
             for alias in node.names:
                 yield re.sub(r"^sdlearn\b", "", alias.name)
         elif isinstance(node, ast.ImportFrom):
-            source = re.sub(r"^sdlearn\b", "" if node.level else ".", node.module or "")
-            source = "." * node.level + source
+            dots = "." * node.level
+            source = dots + re.sub(
+                r"^sdlearn\b", "" if dots else ".", node.module or ""
+            )
             if source.strip("."):
                 yield source
             else:
@@ -138,17 +144,19 @@ def imported(module):
 
 
 def siblings(module):
-    names = {
-        name.strip(".").split(".")[0] for name in imported(module) if name[0] == "."
-    }
-    return names - {"__version__"}
+    """The modules of the package that a module imports from."""
+    inside = [name.strip(".") for name in imported(module) if name[0] == "."]
+    return {name.split(".")[0] for name in inside} - {"__version__"}
 
 
 def upward_imports():
     """Imports from a floor that is not below: (module, imported)."""
-    floor = {name: i for i, name in enumerate(FLOORS)}
-    pairs = [(m.stem, other) for m in modules() for other in siblings(m)]
-    return [(a, b) for a, b in pairs if floor.get(b, 99) >= floor.get(a, -1)]
+    upward = []
+    for module in modules():
+        below = FLOORS[: FLOORS.index(module.stem)] if module.stem in FLOORS else []
+        strangers = siblings(module) - set(below)
+        upward += [(module.stem, name) for name in sorted(strangers)]
+    return upward
 
 
 # Names
@@ -162,16 +170,17 @@ def exported(module):
     return []
 
 
-def imported_names(source):
-    """The names that a source takes from sdlearn, as (module, name)."""
+def names_from_us(source):
+    """The names that a source takes from the modules of sdlearn."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.level or is_ours(node.module)):
-            module = (node.module or "").removeprefix("sdlearn").strip(".")
-            yield from ((module, alias.name) for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and is_ours(node):
+            yield from (alias.name for alias in node.names)
 
 
-def is_ours(module):
-    return (module or "").split(".")[0] == "sdlearn"
+def is_ours(statement):
+    """Does `from ... import ...` take something from sdlearn?"""
+    package = (statement.module or "").split(".")[0]
+    return statement.level > 0 or package == "sdlearn"
 
 
 def lesson_names(notebook):
@@ -187,22 +196,22 @@ def lesson_names(notebook):
 
 def unused_exports():
     """Exported names that no other module, no lesson and no page uses."""
-    used = {name for m in modules() for _, name in imported_names(text(m))}
+    used = {name for module in modules() for name in names_from_us(text(module))}
     for notebook in notebooks():
         used.update(lesson_names(notebook))
     pages = text(ROOT / "README.md") + text(ROOT / "pyproject.toml")
     used.update(re.findall(r"\w+", pages))
-    names = [(m.stem, name) for m in modules() for name in exported(m)]
-    return [f"{module}.{name}" for module, name in names if name not in used]
+    unused = []
+    for module in modules():
+        names = [name for name in exported(module) if name not in used]
+        unused += [f"{module.stem}.{name}" for name in names]
+    return unused
 
 
 def main():
     for name, figure in line_figures().items():
-        print(
-            f"{name:22} {figure:.2f}"
-            if isinstance(figure, float)
-            else f"{name:22} {figure}"
-        )
+        shown = f"{figure:.2f}" if isinstance(figure, float) else figure
+        print(f"{name:22} {shown}")
     print(f"{'upward imports':22} {upward_imports()}")
     print(f"{'unused exports':22} {unused_exports()}")
 

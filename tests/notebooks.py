@@ -57,10 +57,9 @@ def find(names):
 
 def marked(cell, marker):
     """Does the cell carry this comment of nbval's?"""
-    comments = (line.strip() for line in cell.source.splitlines())
-    return any(
-        line.startswith("#") and line.lstrip("# ") == marker for line in comments
-    )
+    lines = [line.strip() for line in cell.source.splitlines()]
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
+    return marker in comments
 
 
 def clean_outputs(cell):

@@ -14,6 +14,12 @@ from sdlearn.data import sample_captions
 from sdlearn.parts import Parts
 from sdlearn.text import train_tokenizer
 
+REAL_BLOCKS = dict(
+    block_out_channels=(16, 32, 32, 32),
+    cross_attention_dim=32,
+    down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+    up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+)
 BLOCKS = {
     "tiny": dict(
         block_out_channels=(64, 128),
@@ -22,22 +28,19 @@ BLOCKS = {
         attention_head_dim=4,
         cross_attention_dim=96,
     ),
-    "sd1": dict(
-        block_out_channels=(16, 32, 32, 32),
-        attention_head_dim=4,
-        cross_attention_dim=32,
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-    ),
+    "sd1": dict(**REAL_BLOCKS, attention_head_dim=4),
     "sd2": dict(
-        block_out_channels=(16, 32, 32, 32),
+        **REAL_BLOCKS,
         attention_head_dim=[2, 4, 4, 4],
-        cross_attention_dim=32,
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
         use_linear_projection=True,
     ),
 }
+REAL_TEXT = dict(
+    hidden_size=32,
+    intermediate_size=64,
+    num_attention_heads=4,
+    max_position_embeddings=77,
+)
 TEXT = {
     "tiny": dict(
         hidden_size=96,
@@ -46,21 +49,8 @@ TEXT = {
         num_attention_heads=4,
         max_position_embeddings=32,
     ),
-    "sd1": dict(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-    ),
-    "sd2": dict(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        hidden_act="gelu",
-    ),
+    "sd1": dict(**REAL_TEXT, num_hidden_layers=2),
+    "sd2": dict(**REAL_TEXT, num_hidden_layers=3, hidden_act="gelu"),
 }
 
 
@@ -134,7 +124,8 @@ def to_single_file(parts, path):
         **_vae_tensors(parts.vae),
         **_text_tensors(parts.text_encoder),
     }
-    save_file({name: o.contiguous() for name, o in tensors.items()}, path)
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(whole, path)
 
 
 def _renamed(name, pairs):
@@ -145,10 +136,10 @@ def _renamed(name, pairs):
 
 
 def _unet_tensors(unet):
-    return {
-        f"model.diffusion_model.{_unet_name(name, unet.config)}": o
-        for name, o in unet.state_dict().items()
-    }
+    tensors = {}
+    for name, tensor in unet.state_dict().items():
+        tensors[f"model.diffusion_model.{_unet_name(name, unet.config)}"] = tensor
+    return tensors
 
 
 RESNET_NAMES = {
@@ -208,10 +199,11 @@ INSIDE = {"resnets": 0, "attentions": 1}  # places in a block of the original co
 def _vae_tensors(vae):
     levels = len(vae.config.block_out_channels)
     tensors = {}
-    for name, o in vae.state_dict().items():
+    for name, tensor in vae.state_dict().items():
         name = f"first_stage_model.{_vae_name(name, levels)}"
-        linear = ".attn_1." in name and o.ndim == 2  # once a convolution
-        tensors[name] = o[:, :, None, None] if linear else o
+        if ".attn_1." in name and tensor.ndim == 2:  # once a convolution
+            tensor = tensor[:, :, None, None]
+        tensors[name] = tensor
     return tensors
 
 
@@ -241,14 +233,13 @@ def _vae_name(name, levels):
 
 def _text_tensors(text_encoder):
     """OpenAI's CLIP for 1.x, OpenCLIP for 2.x."""
-    state = {
-        name.removeprefix("text_model."): o
-        for name, o in text_encoder.state_dict().items()
-    }
+    state = {}
+    for name, tensor in text_encoder.state_dict().items():
+        state[name.removeprefix("text_model.")] = tensor
     if text_encoder.config.hidden_act == "gelu":
         return _open_clip_tensors(state, text_encoder.config.hidden_size)
     start = "cond_stage_model.transformer.text_model."
-    return {start + name: o for name, o in state.items()}
+    return {start + name: tensor for name, tensor in state.items()}
 
 
 OPEN_CLIP_NAMES = {
@@ -268,11 +259,11 @@ OPEN_CLIP_NAMES = {
 def _open_clip_tensors(state, width):
     start = "cond_stage_model.model."
     tensors = {start + "text_projection": torch.eye(width)}
-    for name, o in state.items():
+    for name, tensor in state.items():
         if ".k_proj." in name or ".v_proj." in name:
             continue  # query, key and value are one matrix there
         if ".q_proj." in name:
-            others = [name.replace("q_proj", f"{kind}_proj") for kind in "qkv"]
-            o = torch.cat([state[other] for other in others])
-        tensors[start + _renamed(name, OPEN_CLIP_NAMES)] = o
+            all_three = [name.replace("q_proj", f"{kind}_proj") for kind in "qkv"]
+            tensor = torch.cat([state[one] for one in all_three])
+        tensors[start + _renamed(name, OPEN_CLIP_NAMES)] = tensor
     return tensors

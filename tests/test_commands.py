@@ -127,6 +127,7 @@ def run(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_command_as_installed(run, folder, tmp_path):
     drawing = ["--steps", 2, "--guidance", 3.5, "--seed", 3, "--scheduler", "euler"]
     done = run("a purple dragon", "--negative", "a yeti", *drawing, "--model", folder)
@@ -139,6 +140,7 @@ def test_command_as_installed(run, folder, tmp_path):
         assert [note for note in notes if word in note], notes
 
 
+@pytest.mark.slow
 def test_command_says_what_is_wrong_in_one_line(run):
     wrong = run("a cat", "--model", "no-such-folder")
     assert wrong.returncode == 2

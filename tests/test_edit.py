@@ -17,7 +17,7 @@ from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step, ddpm_step, dpm_step, euler_step
 from sdlearn.text import encode_prompt
 
-from .conftest import assert_identical, assert_same_latents, refused
+from .conftest import assert_identical, assert_same_latents, refused, shortly
 from .random_parts import build_parts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -287,10 +287,6 @@ BAD_EDITS = [
     (dict(share=True), ["share must be", "not True"]),
     (dict(after_step=print), ["after_step"]),
 ]
-
-
-def shortly(value):
-    return str(value)[:60] if isinstance(value, dict) else ""
 
 
 @pytest.mark.parametrize("kwargs, words", BAD_PICTURES, ids=shortly)

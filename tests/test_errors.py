@@ -11,7 +11,7 @@ from sdlearn.parts import make_scheduler
 from sdlearn.pipeline import PromptWarning, generate
 from sdlearn.sheet import stages_sheet
 
-from .conftest import refused
+from .conftest import refused, shortly
 
 PROMPT = "a red cat"
 ODD, TWO = torch.zeros(1, 4, 9, 8), torch.zeros(2, 4, 8, 8)
@@ -44,7 +44,7 @@ def draw(parts, prompt=PROMPT, **kwargs):
         (dict(scheduler=7), ["or a step function", "7"]),
         (dict(steps=3), ["no setting 'steps'", "num_inference_steps"]),
     ],
-    ids=str,
+    ids=shortly,
 )
 def test_arguments(parts, kwargs, words):
     with refused(*words):
@@ -84,7 +84,7 @@ def test_long_prompt_names_the_words_cut(parts):
 @pytest.mark.parametrize(
     "kwargs",
     [dict(prompt="a purple dragon"), dict(prompt=PROMPT, negative_prompt="dragon")],
-    ids=str,
+    ids=shortly,
 )
 def test_unknown_words_are_named(parts, kwargs):
     (message,) = warned(parts, **kwargs)

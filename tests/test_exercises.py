@@ -4,12 +4,12 @@ import contextlib
 import functools
 import io
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
 
-NBS = Path(__file__).resolve().parent.parent / "nbs"
+from tests.figures import notebooks
+
 TITLE = "## Check yourself"
 SOLUTION = re.compile(r"<details>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 
@@ -78,7 +78,9 @@ def run(cells, with_solutions):
     names = {"__name__": "__main__", "display": lambda *args: None}
     printed = []
     for cell, solution in pieces(cells):
-        source = solved(cell, solution) if with_solutions and solution else cell.source
+        source = cell.source
+        if with_solutions and solution:
+            source = solved(cell, solution)
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec(compile(source, TITLE, "exec"), names)
         if is_exercise(cell):
@@ -97,8 +99,8 @@ def verdicts(path, with_solutions):
 
 
 # An appendix has a letter after its number (02a_drawings), and needs no exercises.
-LESSONS = sorted(NBS.glob("[0-9][0-9]_*.ipynb"))
-NOTEBOOKS = [path for path in sorted(NBS.glob("[0-9]*.ipynb")) if section_of(path)]
+LESSONS = [path for path in notebooks() if path.stem[2] == "_"]
+NOTEBOOKS = [path for path in notebooks() if section_of(path)]
 EXERCISES = [
     pytest.param(path, number, id=f"{path.stem}-{number + 1}")
     for path in NOTEBOOKS
@@ -107,6 +109,7 @@ EXERCISES = [
 
 
 def test_every_lesson_has_a_section():
+    assert LESSONS
     assert not [path.stem for path in LESSONS if path not in NOTEBOOKS]
 
 
@@ -126,18 +129,20 @@ def test_solution_is_right(path, number):
     assert verdicts(path, with_solutions=True)[number] == "Right."
 
 
-def cell(kind, source):
-    new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
-    return new[kind](source)
+def code(source):
+    return nbformat.v4.new_code_cell(source)
 
 
-EXERCISE = cell("code", "# exercise\nanswer = ...\nverdict(print, answer)")
-NO_VERDICT = cell("code", "# exercise\nanswer = ...")
-NO_BLANK = cell("code", "# exercise\nverdict(print, 1)")
-UNFOLDED = (
+def markdown(source):
+    return nbformat.v4.new_markdown_cell(source)
+
+
+EXERCISE = code("# exercise\nanswer = ...\nverdict(print, answer)")
+NO_VERDICT = code("# exercise\nanswer = ...")
+NO_BLANK = code("# exercise\nverdict(print, 1)")
+ANSWER = markdown(
     "<details><summary>Solution</summary>\n\n```python\nanswer = 1\n```\n\n</details>"
 )
-ANSWER = cell("markdown", UNFOLDED)
 INCOMPLETE = {
     "0 exercises": [],
     "exercise 2 has no solution": [EXERCISE, ANSWER, EXERCISE],
@@ -149,6 +154,10 @@ INCOMPLETE = {
 
 @pytest.mark.parametrize("words, cells", INCOMPLETE.items(), ids=INCOMPLETE)
 def test_an_incomplete_section_is_found(words, cells):
-    title = cell("markdown", TITLE)
-    assert any(words in complaint for complaint in complaints(section([title, *cells])))
-    assert not list(complaints(section([title, EXERCISE, ANSWER, EXERCISE, ANSWER])))
+    said = complaints(section([markdown(TITLE), *cells]))
+    assert [complaint for complaint in said if words in complaint]
+
+
+def test_a_complete_section_is_not_complained_of():
+    complete = [markdown(TITLE), EXERCISE, ANSWER, EXERCISE, ANSWER]
+    assert not list(complaints(section(complete)))

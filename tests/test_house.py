@@ -84,12 +84,13 @@ def export_into(folder):
     subprocess.run([sys.executable, export], cwd=folder, check=True)
 
 
+def sources_in(folder):
+    return {path.name: text(path) for path in (folder / "sdlearn").glob("*.py")}
+
+
 def test_export_changes_nothing(tmp_path):
     export_into(tmp_path)
-    ours, theirs = (
-        {p.name: text(p) for p in (folder / "sdlearn").glob("*.py")}
-        for folder in (ROOT, tmp_path)
-    )
+    ours, theirs = sources_in(ROOT), sources_in(tmp_path)
     names = sorted(ours.keys() | theirs.keys())
     differ = [name for name in names if ours.get(name) != theirs.get(name)]
     assert not differ, (
@@ -101,9 +102,7 @@ def test_export_changes_nothing(tmp_path):
 
 def names_module(notebook):
     """The module that a notebook exports, if any."""
-    sources = "\n".join(
-        cell.source for cell in nbformat.read(notebook, as_version=4).cells
-    )
+    sources = "\n".join(figures.code_cells(notebook))
     found = re.search(r"^#\|\s*default_exp:?\s+(\S+)", sources, re.MULTILINE)
     return found and found[1]
 
@@ -137,10 +136,8 @@ def test_exported_means_used():
 def test_ruff(command):
     ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
     checked = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
-    message = (
-        f"`python dev.py tidy` mends most of it:\n{checked.stdout}{checked.stderr}"
-    )
-    assert checked.returncode == 0, message
+    said = checked.stdout + checked.stderr
+    assert checked.returncode == 0, f"`python dev.py tidy` mends most of it:\n{said}"
 
 
 def test_init_holds_only_the_version():
@@ -170,9 +167,8 @@ def test_notebook_shows_its_outputs(notebook):
 @each_notebook
 def test_pictures_keep_their_colors(notebook):
     squeezed = [cell for cell in figures.code_cells(notebook) if "quantize(" in cell]
-    assert not squeezed, (
-        "a palette shows what was never drawn: use core's show and page"
-    )
+    remedy = "a palette shows what was never drawn: use core's show and page"
+    assert not squeezed, remedy
 
 
 # The shape of the code
@@ -290,7 +286,7 @@ def test_conda_installs_the_same():
 
 def test_requirements_are_those_imported():
     names = {name for module in MODULES for name in imported(module)}
-    packages = {name.split(".")[0] for name in names if not name.startswith(".")}
+    packages = {name.partition(".")[0] for name in names}
     third_party = packages - set(sys.stdlib_module_names) - {""}
     offered = {IMPORT_NAMES.get(r.name, r.name) for r in requirements("requirements")}
     missing = sorted(third_party - offered)
@@ -372,8 +368,8 @@ MACHINES = re.compile(
 
 
 def test_no_machine_in_the_files():
-    found = {p.name: MACHINES.search(words_of(p)) for p in tracked()}
-    assert not {name: match.group() for name, match in found.items() if match}
+    found = {path: MACHINES.search(words_of(path)) for path in tracked()}
+    assert not {str(path): match[0] for path, match in found.items() if match}
 
 
 def test_weights_are_safetensors():

@@ -19,7 +19,7 @@ from sdlearn.recipe import STAGES, Budget, Training
 from .conftest import refused
 from .train_command import COMMAND, PATIENCE, finish
 
-# What a kill would do in the middle of the VAE, at a moment that is always the same.
+# The command, which dies as if killed when four batches of the VAE are saved.
 KILLED = """
 import os
 from sdlearn import training
@@ -29,11 +29,13 @@ save_state = training.save_state
 
 def save_and_die(path, *state):
     save_state(path, *state)
-    if path.name == "vae.safetensors" and len(state[-1]) == 4:
+    losses = state[-1]
+    if path.name == "vae.safetensors" and len(losses) == 4:
         os._exit(9)
 
-training.save_state = save_and_die
-train_main()
+if __name__ == "__main__":
+    training.save_state = save_and_die
+    train_main()
 """
 
 
@@ -54,8 +56,10 @@ def assert_stops(ended, *words):
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """The folder of a smoke training that was killed in the middle of its VAE."""
+    script = tmp_path_factory.mktemp("killed") / "sdlearn-train.py"
+    script.write_text(KILLED)
     out = tmp_path_factory.mktemp("train") / "tiny"
-    command = [sys.executable, "-c", KILLED]
+    command = [sys.executable, script]
     code, text = finish(out, "--budget", "smoke", command=command)
     assert code == 9, text
     assert not out.exists()

@@ -219,7 +219,8 @@ def pumpkin(nouns_restored):
     return "pumpkin"
 
 
-def test_a_new_noun_is_drawn_captioned_parsed_and_told(pumpkin):
+@pytest.mark.usefixtures("pumpkin")
+def test_a_new_noun_is_drawn_captioned_parsed_and_told():
     scene = parse("a blue pumpkin to the left of a house at night")
     assert scene.things[0] == Thing("pumpkin", "blue")
     assert truth(scene)[0]["noun"] == "pumpkin"
@@ -236,7 +237,7 @@ def nouns_of(scene):
 def test_a_new_noun_is_sampled_and_keeps_its_promises(pumpkin):
     rng = random.Random(7)
     scenes = [sample_scene(rng, None) for _ in range(3000)]
-    own = [scene for scene in scenes if "pumpkin" in nouns_of(scene)]
+    own = [scene for scene in scenes if pumpkin in nouns_of(scene)]
     assert len(own) > 100
     relations = {scene.relation for scene in own}
     assert {None, "eating", "sitting on", "above"} <= relations
@@ -246,7 +247,8 @@ def test_a_new_noun_is_sampled_and_keeps_its_promises(pumpkin):
         assert masks(scene).sum((1, 2)).min() > 100
 
 
-def test_another_drawing_under_the_same_name_is_drawn_anew(pumpkin):
+@pytest.mark.usefixtures("pumpkin")
+def test_another_drawing_under_the_same_name_is_drawn_anew():
     before = draw(parse("a pumpkin"))
 
     @noun(natural=("orange",))
