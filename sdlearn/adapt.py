@@ -4,7 +4,6 @@
 
 # %% auto #0
 __all__ = [
-    "LORA_FILE",
     "vector_of",
     "add_word",
     "word_loss",
@@ -17,25 +16,32 @@ __all__ = [
 ]
 
 # %% ../nbs/16_adapt.ipynb #0a2a4168
+import math
 import random
 import re
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers.utils import (
-    convert_state_dict_to_diffusers,
-    convert_unet_state_dict_to_peft,
-)
-from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from peft import LoraConfig
+from safetensors.torch import save_file
 
 from .core import replace_on_success
 from .data import Endless
 from .denoiser import diffusion_loss
+from .lora import (
+    LORA_FILE,
+    check_fit,
+    put_lora,
+    read_lora,
+    read_tensors,
+    write_lora,
+)
 from .parts import Parts
-from .text import tokenize
+from .pipeline import PromptWarning
+from .text import reads_in_full, tokenize, vectors_of_words
 from .training import train
 
 
@@ -43,7 +49,7 @@ from .training import train
 def vector_of(
     parts: Parts,  # whose table to look into
     word: str,  # a word that is one token
-) -> torch.Tensor:  # (d,)
+) -> torch.Tensor:  # (d,); (k, d) for a learned word of k vectors
     "The row of the embedding table that belongs to a word."
     ids = parts.tokenizer(word).input_ids[1:-1]  # without start and end
     if len(ids) != 1:
@@ -51,41 +57,77 @@ def vector_of(
             f"{word!r} must be one token, but it is {len(ids)}: pass another word."
         )
     table = parts.text_encoder.get_input_embeddings().weight
-    return table[ids[0]].detach().clone()
+    rows = vectors_of_words(parts.tokenizer).get(ids[0], ids[0])
+    return table[rows].detach().clone()
 
 
 # %% ../nbs/16_adapt.ipynb #a1754c85
 def add_word(
     parts: Parts,  # stay as they are
     word: str,  # in angle brackets, such as "<pumpkin>"
-    vector: torch.Tensor,  # (d,) as long as the text encoder's other words
+    vector: torch.Tensor,  # (d,) as long as the text encoder's other words, or (k, d)
 ) -> Parts:  # with a tokenizer and a text encoder of their own
     "Parts that know one word more."
-    _check_word(parts, word, vector)
-    tokenizer = deepcopy(parts.tokenizer)
-    if not tokenizer.add_tokens(word):
-        raise ValueError(f"There is a word {word} already: choose another name.")
-    text_encoder = deepcopy(parts.text_encoder)
-    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    text_encoder.get_input_embeddings().weight.data[-1] = vector
-    return replace(parts, tokenizer=tokenizer, text_encoder=text_encoder)
-
-
-def _check_word(
-    parts,  # Parts
-    word,  # in angle brackets
-    vector,  # (d,)
-):
-    "Raise one sentence if a word has no brackets, or the vector of another model."
     if not re.fullmatch(r"<[\w-]+>", word):
         raise ValueError(
             f"A new word must be in angle brackets, such as '<pumpkin>', not {word!r}."
         )
-    width = parts.text_encoder.get_input_embeddings().embedding_dim
-    if tuple(vector.shape) != (width,):
+    return _with_word(parts, word, vector)
+
+
+def _with_word(
+    parts,  # Parts
+    word,  # of any letters
+    vector,  # (d,) or (k, d)
+):
+    "Parts that know one word more: k tokens for k vectors, named as diffusers names them."
+    rows = vector[None] if vector.ndim == 1 else vector  # (k, d)
+    _check_word(parts, word, rows)
+    tokenizer = deepcopy(parts.tokenizer)
+    tokens = [word, *(f"{word}_{i}" for i in range(1, len(rows)))]
+    if _taken(tokenizer, tokens) or tokenizer.add_tokens(tokens) < len(tokens):
+        raise ValueError(f"There is a word {word} already: choose another name.")
+    text_encoder = deepcopy(parts.text_encoder)
+    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    ids = tokenizer.convert_tokens_to_ids(tokens)
+    table = text_encoder.get_input_embeddings().weight
+    table.data[ids] = rows.to(table)
+    return replace(parts, tokenizer=tokenizer, text_encoder=text_encoder)
+
+
+def _taken(
+    tokenizer,  # CLIPTokenizer
+    tokens,  # of a new word, the word itself first
+):
+    "Would a new word share a token, or be read as a further vector of another word?"
+    word = tokens[0]
+    stem, _, number = word.rpartition("_")
+    added = tokenizer.get_added_vocab()
+    continues = number.isdecimal() and stem in added
+    vocabulary = tokenizer.get_vocab()
+    return continues or any(o in vocabulary for o in [*tokens, f"{word}_1"])
+
+
+def _check_word(
+    parts,  # Parts
+    word,  # its name
+    rows,  # (k, d)
+):
+    "Raise one sentence if a word has no name, or the vectors of another model."
+    if not word.strip():
         raise ValueError(
-            f"{word} has the shape {tuple(vector.shape)}, but a word of this text "
+            "A new word must have a name: choose one, such as '<pumpkin>'."
+        )
+    width = parts.text_encoder.get_input_embeddings().embedding_dim
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != width:
+        shape = tuple(rows.shape)
+        raise ValueError(
+            f"{word} has the shape {shape[1:] if len(rows) == 1 else shape}, but a word of this text "
             f"encoder has {width} numbers: it belongs to another model."
+        )
+    if not rows.isfinite().all():
+        raise ValueError(
+            f"{word} has numbers that are not finite: learn or download it again."
         )
 
 
@@ -141,7 +183,9 @@ def learn_word(
     **options,  # further ones of `train`
 ) -> tuple[Parts, list]:  # parts that know the word, and the loss of each step
     "Textual inversion: a word from a few pictures (Gal et al. 2023)."
-    start = torch.stack([vector_of(parts, o) for o in like.split()]).sum(0)
+    width = parts.text_encoder.get_input_embeddings().embedding_dim
+    rows = [vector_of(parts, o).reshape(-1, width) for o in like.split()]
+    start = torch.cat(rows).sum(0)
     taught = add_word(parts, word, start)
     taught.unet.requires_grad_(False)
     taught.text_encoder.requires_grad_(False)
@@ -179,27 +223,6 @@ def add_lora(
     unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers), name)
 
 
-# %% ../nbs/16_adapt.ipynb #1ed1f740
-def _tensors(path):
-    "What a safetensors file holds."
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            f"{path} is not a .safetensors file, and other kinds may run code "
-            "when they are loaded: look for a .safetensors version."
-        )
-    if not path.is_file():
-        raise OSError(f"There is no file {path}: check the name.")
-    try:
-        tensors = load_file(path)
-    except Exception as error:
-        reason = str(error).rstrip(".")
-        raise OSError(
-            f"{path} cannot be read ({reason}): copy or train it again."
-        ) from error
-    return {name: tensor.clone() for name, tensor in tensors.items()}  # free the file
-
-
 # %% ../nbs/16_adapt.ipynb #b13a8f66
 def save_word(
     path,  # a .safetensors file, replaced as a whole
@@ -214,86 +237,79 @@ def save_word(
 # %% ../nbs/16_adapt.ipynb #7bc0a16c
 def load_word(
     parts: Parts,  # stay as they are
-    path,  # a .safetensors file from `save_word`, or of the same format
+    path,  # a .safetensors file from `save_word`, or as diffusers and the web UIs have them
+    word: str | None = None,  # what to call it; None: as the file does
 ) -> Parts:  # that know the word
-    "A word that someone has learned for the same model."
-    tensors = _tensors(path)
+    "A word of one or several vectors that someone has learned for the same model."
+    tensors = read_tensors(path)
     if len(tensors) != 1:
         raise ValueError(
             f"{path} holds {len(tensors)} tensors, but a word is one: "
             "it is another kind of file."
         )
-    word, vector = tensors.popitem()
+    name, vector = tensors.popitem()
+    if name == "emb_params":  # of the web UIs, which call a word as its file
+        name = Path(path).stem
+    taught = _with_word(parts, word or name, vector)
     if vector.ndim > 1 and len(vector) > 1:
-        raise ValueError(
-            f"{word} in {path} is a word of {len(vector)} vectors, "
-            "and only words of one can be added: learn it again with one."
+        _warn_of_capitals(taught.tokenizer, word or name)
+    return taught
+
+
+def _warn_of_capitals(tokenizer, word):
+    "Tell if only the first vector of a word is read."
+    if not reads_in_full(tokenizer, word):
+        warnings.warn(
+            f"{word!r} has several vectors, and of a word with capital letters only "
+            f"the first is read, as in diffusers: pass word={word.lower()!r} to "
+            "load_word, and write it so in the prompt, to read all.",
+            PromptWarning,
+            stacklevel=3,
         )
-    return add_word(parts, word, vector.flatten())
 
 
 # %% ../nbs/16_adapt.ipynb #f8603ef6
-LORA_FILE = "pytorch_lora_weights.safetensors"  # what diffusers looks for in a folder
-
-
 def save_lora(
     folder,  # where `LORA_FILE` goes
-    unet,  # with an adapter from `add_lora`
+    parts,  # Parts, or a UNet, with an adapter from `add_lora`
     name: str = "default",  # of the adapter
 ):
     "An adapter in the format that `StableDiffusionPipeline.load_lora_weights` reads."
-    from diffusers import StableDiffusionPipeline
-
-    matrices = get_peft_model_state_dict(unet, adapter_name=name)
-    layers = convert_state_dict_to_diffusers(matrices)
-    with replace_on_success(Path(folder) / LORA_FILE) as temporary:
-        StableDiffusionPipeline.save_lora_weights(
-            folder, unet_lora_layers=layers, weight_name=temporary.name
-        )
+    write_lora(folder, *_networks(parts), name)
 
 
 # %% ../nbs/16_adapt.ipynb #fba895e1
 def load_lora(
-    unet,  # of the same shape as the one that the adapter was trained on
-    folder,  # that holds `LORA_FILE`
-    name: str = "default",  # for the adapter
+    parts,  # Parts, or a UNet if the file changes nothing else
+    path,  # a .safetensors file of diffusers, kohya or LyCORIS (LoCon), or a folder with one
+    name: str = "default",  # for the adapter; another one for each file
+    scale: float = 1.0,  # 1 is as strong as it was trained, 0 is nothing
 ):
-    "Puts a trained adapter into a UNet; `unet.set_adapters` and `unet.disable_adapters` govern it."
-    path = Path(folder) / LORA_FILE
-    tensors = {key.removeprefix("unet."): o for key, o in _tensors(path).items()}
-    matrices = convert_unet_state_dict_to_peft(tensors)
-    misfit = _misfit(unet, matrices)
-    if misfit:
-        raise ValueError(
-            f"{path} does not fit this UNet ({misfit}): "
-            "it belongs to another model, or is another kind of file."
-        )
-    unet.load_lora_adapter(matrices, prefix=None, adapter_name=name)
+    "Puts a trained adapter into a model; `unet.set_adapters` and `unet.disable_adapters` govern it."
+    networks = _networks(parts)
+    lora = read_lora(path)
+    _check_use(networks, name, scale)
+    check_fit(lora, *networks)
+    put_lora(lora, *networks, name, scale)
 
 
-# %% ../nbs/16_adapt.ipynb #4b658b80
-def _misfit(unet, matrices):
-    "What of an adapter does not belong to this UNet, or None."
-    if not matrices:
-        return "it is empty"
-    layers = dict(unet.named_modules())
-    for key, matrix in matrices.items():
-        if not _fits(layers, key, matrix):
-            return key
-    return None
-
-
-def _fits(
-    layers,  # name: layer of the network
-    key,  # name of the matrix, as peft has it
-    matrix,  # (r, in) or (out, r)
+def _networks(
+    parts,  # Parts, or a UNet
 ):
-    "Is there a layer of the right size for this matrix?"
-    layer_name, _, kind = key.removesuffix(".weight").rpartition(".lora_")
-    weight = getattr(layers.get(layer_name), "weight", None)  # (out, in)
-    if kind not in ("A", "B") or weight is None:
-        return False
-    if weight.ndim < 2 or matrix.ndim < 2:
-        return False
-    side = 1 if kind == "A" else 0  # A is (r, in), B is (out, r)
-    return weight.shape[side] == matrix.shape[side]
+    "The networks that a LoRA can change: the UNet, and the text encoder or None."
+    if isinstance(parts, Parts):
+        return parts.unet, parts.text_encoder
+    return parts, None
+
+
+def _check_use(networks, name, scale):
+    "Raise one sentence if the adapter's name is taken or its scale is no number."
+    number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
+    if not number or not math.isfinite(scale):
+        raise ValueError(f"scale must be a number, such as 0.8, not {scale!r}.")
+    for network in networks:
+        if name in getattr(network, "peft_config", {}):
+            raise ValueError(
+                f"There is an adapter {name!r} already: pass another name, "
+                f"such as name={name + '2'!r}."
+            )

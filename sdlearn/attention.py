@@ -21,6 +21,8 @@ import torch
 from matplotlib import colormaps
 from torch.nn import functional as F
 
+from .text import words_of
+
 
 # %% ../nbs/09_attention.ipynb #ed28873a
 def _into_heads(x, heads):
@@ -173,27 +175,13 @@ def _text_ids(tokenizer, input_ids):
     return ids[1:end]
 
 
-def _as_word(tokenizer, ids):
-    "The text of one word's tokens."
-    text = tokenizer.decode(ids)
-    return text.replace("</w>", " ").strip()  # copied tokenizers leave the mark
-
-
 def word_positions(
     tokenizer,  # CLIPTokenizer
     input_ids: torch.Tensor,  # (n,) one prompt's row of `tokenize`, padded or not
 ) -> list[tuple[str, list[int]]]:  # each word and where its tokens sit in prompt_embeds
     "Group a prompt's tokens into words; what truncation cuts is left out."
-    ids = _text_ids(tokenizer, input_ids)
-    added = tokenizer.get_added_vocab()
-    words, group = [], []
-    for position, token in enumerate(tokenizer.convert_ids_to_tokens(ids), start=1):
-        group.append(position)
-        if token.endswith("</w>") or token in added or position == len(ids):
-            word = _as_word(tokenizer, [ids[p - 1] for p in group])
-            words.append((word, group))
-            group = []
-    return words
+    words = words_of(tokenizer, _text_ids(tokenizer, input_ids))
+    return [(word, [place + 1 for place in places]) for word, places in words]
 
 
 # %% ../nbs/09_attention.ipynb #d5ba5b64

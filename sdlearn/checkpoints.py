@@ -6,20 +6,32 @@
 __all__ = ["CHECKPOINTS", "load_parts", "find_folder", "lesson_parts"]
 
 # %% ../nbs/14_checkpoints.ipynb #1eb46d4e
-import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
 import diffusers
 import huggingface_hub
 import torch
-from safetensors import safe_open
-from transformers import CLIPTextModel, CLIPTokenizer
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from .core import default_device, default_dtype
+from .files import (
+    NETWORKS,
+    PARTS,
+    check_channels,
+    check_file,
+    check_folder,
+    check_kind,
+    first_line,
+    for_another_task,
+    part_class,
+    stored_variants,
+    variants,
+    weight_patterns,
+)
 from .parts import Parts
 
 # %% ../nbs/14_checkpoints.ipynb #ff2706c4
@@ -36,35 +48,6 @@ CHECKPOINTS = {  # short name: hub names of the same files and their revisions, 
         "stabilityai/stable-diffusion-2-1": "5cae40e6a2745ae2b01ad92ae5043f95f23644d6",
     },
 }
-
-# %% ../nbs/14_checkpoints.ipynb #66c07df5
-_CLASSES = {  # the class of each part; a scheduler's config names its own
-    "tokenizer": CLIPTokenizer,
-    "text_encoder": CLIPTextModel,
-    "vae": diffusers.AutoencoderKL,
-    "unet": diffusers.UNet2DConditionModel,
-}
-_PARTS = [*_CLASSES, "scheduler"]
-
-
-def _in_both(stem):
-    "The names of weights in float32 and in float16."
-    return [f"{stem}.safetensors", f"{stem}.fp16.safetensors"]
-
-
-_WEIGHTS = {  # where a network's weights can be
-    "text_encoder": _in_both("text_encoder/model"),
-    "vae": _in_both("vae/diffusion_pytorch_model"),
-    "unet": _in_both("unet/diffusion_pytorch_model"),
-}
-_FILES = [  # what a pipeline folder must hold; one of those on a line is enough
-    ["tokenizer/tokenizer.json", "tokenizer/vocab.json"],
-    ["scheduler/scheduler_config.json"],
-    ["text_encoder/config.json"],
-    ["vae/config.json"],
-    ["unet/config.json"],
-    *_WEIGHTS.values(),
-]
 
 
 # %% ../nbs/14_checkpoints.ipynb #41aaee9a
@@ -104,12 +87,21 @@ def _check_precision(device, dtype):
 
 
 def _check_task(parts, source):
-    "Refuse a UNet that wants more than latents, such as one for inpainting."
-    channels = parts.unet.config.in_channels
-    if channels != parts.vae.config.latent_channels:
+    "Refuse networks that do not fit each other, or that want more than latents, as for inpainting."
+    unet, vae = parts.unet.config, parts.vae.config
+    if {unet.in_channels, unet.out_channels} != {vae.latent_channels}:
+        raise ValueError(for_another_task(source, unet.in_channels))
+    if vae.out_channels != 3:
         raise ValueError(
-            f"{source} is made for another task (its UNet takes {channels} channels): "
-            "pass a text-to-image checkpoint of Stable Diffusion 1.x or 2.x."
+            f"{source} is made for another task (its VAE gives {vae.out_channels} "
+            "channels): pass a checkpoint of Stable Diffusion 1.x or 2.x."
+        )
+    width = parts.text_encoder.config.hidden_size
+    expected = unet.encoder_hid_dim or unet.cross_attention_dim
+    if isinstance(expected, int) and width != expected:
+        raise ValueError(
+            f"{source} has a text_encoder of width {width}, and its UNet reads "
+            f"{expected}: pass a folder whose parts belong together."
         )
 
 
@@ -130,57 +122,8 @@ def find_folder(
             f"There is no model folder {folder}: pass 'tiny', {names}, "
             "a pipeline folder, a .safetensors file or a hub name."
         )
-    _check_folder(folder)
+    check_folder(folder)
     return folder
-
-
-def _check_folder(folder):
-    "Raise one sentence if the folder is of another kind, or a file is missing or damaged."
-    _check_kind(folder)
-    for names in _FILES:
-        found = [folder / name for name in names if (folder / name).is_file()]
-        if not found:
-            raise OSError(_is_missing(folder / names[0]))
-        for path in found:
-            _read(path)
-
-
-def _check_kind(folder):
-    "Raise one sentence if a folder says that it is something else."
-    index = folder / "model_index.json"
-    if not index.is_file():
-        return
-    kind = _read(index).get("_class_name", "")
-    if not re.fullmatch(r"StableDiffusion(Img2Img|Inpaint)?Pipeline", kind):
-        raise OSError(
-            f"{folder} holds a {kind}: "
-            "pass a checkpoint of Stable Diffusion 1.x or 2.x."
-        )
-
-
-def _is_missing(path):
-    "What to say of a file that is not there."
-    endings = (".bin", ".ckpt", ".pt", ".pth")
-    pickles = [o for o in path.parent.glob("*") if o.suffix in endings]
-    if pickles and path.suffix == ".safetensors":
-        return (
-            f"{pickles[0]} is a pickle, which can run code when it is opened, "
-            f"and is not loaded: get {path.name} in its place."
-        )
-    return f"{path} is missing: copy, train or install the model folder again."
-
-
-def _read(path):
-    "What a JSON file says, or an opened safetensors file; one sentence if it is damaged."
-    try:
-        if path.suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        return safe_open(path, "pt")
-    except Exception as error:
-        raise OSError(
-            f"{path} cannot be read ({error}): "
-            "copy, train or install the model folder again."
-        ) from error
 
 
 # %% ../nbs/14_checkpoints.ipynb #b44150f2
@@ -188,10 +131,10 @@ def _load_folder(folder, dtype):
     "Parts from a pipeline folder, each by its library's own loader."
     with _in_one_sentence(folder):
         return Parts(
-            tokenizer=_CLASSES["tokenizer"].from_pretrained(folder / "tokenizer"),
+            tokenizer=_load_tokenizer(folder),
             text_encoder=_load_network(folder, "text_encoder", dtype),
             vae=_load_network(folder, "vae", dtype),
-            unet=_load_network(folder, "unet", dtype),
+            unet=_repaired_unet(_load_network(folder, "unet", dtype)),
             scheduler=_load_scheduler(folder),
         )
 
@@ -203,111 +146,162 @@ def _in_one_sentence(source):
         yield
     except Exception as error:
         raise OSError(
-            f"{source} could not be loaded ({_first_line(error)}): "
+            f"{source} could not be loaded ({first_line(error)}): "
             "copy, train or install the model again."
         ) from error
 
 
-def _first_line(error):
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".:")
-
-
-def _by_preference(part, dtype):
-    "Where a network's weights can be, the fitting file first."
-    weights = _WEIGHTS[part]
-    return weights if dtype == torch.float32 else weights[::-1]
+def _load_tokenizer(folder):
+    tokenizer = part_class(folder, "tokenizer").from_pretrained(folder / "tokenizer")
+    if tokenizer.model_max_length > 1_000_000:  # what stands for no length at all
+        raise OSError("its tokenizer_config.json says no model_max_length")
+    if tokenizer.eos_token is None:  # BERT ends a text with what separates two
+        tokenizer.eos_token = tokenizer.sep_token
+    return tokenizer
 
 
 def _load_network(folder, part, dtype):
     "A network with the fitting weights, or those that are there."
-    names = _by_preference(part, dtype)
-    name = next(name for name in names if (folder / name).is_file())
-    network, loaded = _CLASSES[part].from_pretrained(
+    network, loaded = part_class(folder, part).from_pretrained(
         folder / part,
         use_safetensors=True,
-        variant="fp16" if ".fp16." in name else None,
+        variant=stored_variants(folder, part, dtype)[0],
         output_loading_info=True,
     )
-    missing = sorted(loaded["missing_keys"])
+    missing = [name for name in loaded["missing_keys"] if not name.startswith("pooler")]
     if missing:
-        raise OSError(f"its {part} lacks {missing[0]}")
+        raise OSError(f"its {part} lacks {min(missing)}")
     return network
 
 
+# %% ../nbs/14_checkpoints.ipynb #557779c3
 def _load_scheduler(folder):
-    config = diffusers.DDPMScheduler.load_config(folder / "scheduler")
-    return getattr(diffusers, config["_class_name"]).from_config(config)
+    "The scheduler that the folder names, with the repairs of `StableDiffusionPipeline.__init__`."
+    scheduler_class = part_class(folder, "scheduler")
+    config = scheduler_class.load_config(folder / "scheduler")
+    found = scheduler_class.from_config(config).config
+    if found.get("steps_offset", 1) != 1:
+        config["steps_offset"] = 1
+    if found.get("clip_sample") is True:
+        config["clip_sample"] = False
+    return scheduler_class.from_config(config)
+
+
+def _repaired_unet(unet):
+    "Before version 0.9, diffusers wrote down too small a size."
+    version = re.findall(r"\d+", unet.config.get("_diffusers_version", "1.0"))
+    size = unet.config.sample_size
+    if isinstance(size, int) and size < 64 and list(map(int, version[:2])) < [0, 9]:
+        unet.register_to_config(sample_size=64)
+    return unet
 
 
 # %% ../nbs/14_checkpoints.ipynb #1b08afbe
 def _load_file(path, config):
     "Parts from a single file in the layout of the original code."
-    _check_file(path)
+    check_file(path)
     if config is None:
         raise ValueError(
             f"{path} holds weights only: pass config, too, which names the same "
             "architecture ('sd-1.5', 'sd-2.1' or a pipeline folder)."
         )
     folder = Path(config) if Path(config).is_dir() else _download(config, None)
+    check_kind(folder)
+    check_channels(path, folder)
     with _in_one_sentence(path):
+        parts = _convert_file(path, folder)
+    return parts
+
+
+def _convert_file(path, folder):
+    "Parts by diffusers' own conversion; a network that lacks weights is named."
+    how = dict(config=str(folder), local_files_only=True)
+    try:
         pipe = diffusers.StableDiffusionPipeline.from_single_file(
-            str(path), config=str(folder), safety_checker=None, local_files_only=True
+            str(path), safety_checker=None, **how
         )
-        return Parts(**{part: getattr(pipe, part) for part in _PARTS})
+    except NotImplementedError as error:  # numbers that no file has given
+        raise OSError(f"its {_incomplete(path, how)} lacks weights") from error
+    for name, weight in pipe.text_encoder.named_parameters():
+        if weight.is_meta:
+            raise OSError(f"its text_encoder lacks {name}")
+    parts = {part: getattr(pipe, part) for part in PARTS}
+    return Parts(**{**parts, "scheduler": _load_scheduler(folder)})
 
 
-def _check_file(path):
-    "Raise one sentence if a single file is none of ours."
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            f"{path} is no safetensors file; others can run code when they are opened "
-            "and are not loaded: get the checkpoint as .safetensors."
+def _incomplete(path, how):
+    "Which network of a single file cannot be converted."
+    with suppress(NotImplementedError):
+        diffusers.UNet2DConditionModel.from_single_file(
+            str(path), subfolder="unet", **how
         )
-    names = {name.split(".")[0] for name in _read(path).keys()}
-    for network in ("model", "first_stage_model", "cond_stage_model"):
-        if network not in names:
-            raise ValueError(
-                f"{path} is no whole Stable Diffusion 1.x or 2.x, "
-                f"for it holds no {network}: pass another file."
-            )
+        return "vae"
+    return "unet"
 
 
 # %% ../nbs/14_checkpoints.ipynb #164fb9db
 def _download(name, dtype):
     "The files of a checkpoint, without weights if dtype is None, from the first place that has them."
-    for weights in _sets_of_weights(dtype):
-        for place, revision in CHECKPOINTS.get(name, {name: None}).items():
-            try:
-                return _fetch(place, revision, weights)
-            except Exception as error:
-                reason = _first_line(error.__cause__ or error)
+    places = CHECKPOINTS.get(name, {name: None}).items()
+    order = [] if dtype is None else variants(dtype)
+    for place in places:
+        try:
+            return _fetch(place, order)
+        except Exception as error:
+            reason = first_line(error.__cause__ or error)
+            if _no_network(error):
+                break
+    cached = _from_cache(places, order)
+    if cached:
+        return cached
     raise OSError(
         f"{name} is no folder here and could not be fetched from the hub ({reason}): "
         "check the name and the network, or get its folder another way "
-        f"({', '.join(_PARTS)}, with weights as safetensors) and pass the folder's path."
+        f"({', '.join(PARTS)}, with weights as safetensors) and pass the folder's path."
     )
 
 
-def _sets_of_weights(dtype):
-    "The weights of all networks in one precision, then in the other."
-    if dtype is None:
-        return [()]
-    return zip(*[_by_preference(part, dtype) for part in _WEIGHTS])
+def _no_network(error):
+    "Is it the network that is missing, and not the model? Each further place would wait for it, too."
+    library = type(error).__module__.split(".")[0]
+    kinds = (LocalEntryNotFoundError, ConnectionError, TimeoutError)
+    return isinstance(error, kinds) or library in ("httpx", "httpx2", "httpcore")
 
 
-def _fetch(place, revision, weights):
-    "A folder of the hub, or of the cache, with these weights and all configs."
-    patterns = ["model_index.json", *weights]
-    for part in _PARTS:
+def _from_cache(places, order):
+    "What was fetched earlier, in either precision, without asking the network; None if nothing was."
+    for place in places:
+        for variant_order in (order, order[::-1]):
+            with suppress(Exception):
+                return _fetch(place, variant_order, local_files_only=True)
+    return None
+
+
+def _fetch(place, order, **how):
+    "A folder of the hub, or of the cache: all configs, and each network as it is found first in `order`."
+    patterns = ["model_index.json", "tokenizer/*.model"]
+    for part in PARTS:
         patterns += [f"{part}/*.json", f"{part}/*.txt"]
+    if not order:
+        return _snapshot(place, patterns, how)
+    chosen = dict.fromkeys(NETWORKS)
+    lacking = NETWORKS
+    for variant in order:
+        chosen.update(dict.fromkeys(lacking, variant))
+        weights = [name for pair in chosen.items() for name in weight_patterns(*pair)]
+        folder = _snapshot(place, weights + patterns, how)
+        lacking = [part for part in NETWORKS if not stored_variants(folder, part)]
+        if not lacking:
+            return folder
+    raise OSError(f"{place[0]} has no safetensors for its {lacking[0]}")
+
+
+def _snapshot(place, patterns, how):
+    name, revision = place
     found = huggingface_hub.snapshot_download(
-        place, revision=revision, allow_patterns=patterns
+        name, revision=revision, allow_patterns=patterns, **how
     )
-    folder = Path(found)
-    if not all((folder / name).is_file() for name in weights):
-        raise OSError(f"{place} has no {weights[0]}")
-    return folder
+    return Path(found)
 
 
 # %% ../nbs/14_checkpoints.ipynb #87e7562d

@@ -4,6 +4,7 @@
 
 # %% auto #0
 __all__ = [
+    "is_whole",
     "image_grid",
     "to_tensor",
     "to_images",
@@ -14,19 +15,27 @@ __all__ = [
     "default_device",
     "default_dtype",
     "replace_on_success",
+    "warn",
     "verdict",
 ]
 
 # %% ../nbs/01_core.ipynb #e51029a3
+import inspect
 import math
 import shutil
 import textwrap
+import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
+from importlib.resources import files
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+
+from .pictures import as_pictures, to_rgb
 
 
 # %% ../nbs/01_core.ipynb #51b49bd3
@@ -41,7 +50,7 @@ def _titled(
     lines = textwrap.wrap(label or "", letters_in_a_line)
     height = size + round(1.3 * font.size * len(lines))
     cell = Image.new("RGB", (size, height), "white")
-    enlarged = image.convert("RGB").resize((size, size), Image.Resampling.NEAREST)
+    enlarged = to_rgb(image).resize((size, size), Image.Resampling.NEAREST)
     cell.paste(enlarged)
     ImageDraw.Draw(cell).text(
         xy=(size / 2, size + 1),
@@ -55,6 +64,37 @@ def _titled(
     return cell
 
 
+def is_whole(
+    value,  # anything
+) -> bool:
+    "A whole number; True and False, which Python counts as 1 and 0, are none."
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _listed(labels):
+    "Labels as a list: None is no label, a text is one."
+    if isinstance(labels, Iterable) and not isinstance(labels, str):
+        return list(labels)
+    return [] if labels is None else [labels]
+
+
+def _check_grid(images, labels, **numbers):
+    "Raise one clear sentence if no grid can be made of these."
+    if not images:
+        raise ValueError("There is no picture to show: pass at least one.")
+    for name, value in numbers.items():
+        least = 0 if name == "pad" else 1
+        if not is_whole(value) or value < least:
+            raise ValueError(
+                f"{name} must be a whole number of at least {least}, not {value!r}."
+            )
+    texts = all(label is None or isinstance(label, str) for label in labels)
+    if not texts or len(labels) != len(images):
+        raise ValueError(
+            f"labels must be {len(images)} texts, one for each picture, not {labels!r}."
+        )
+
+
 def image_grid(
     images,  # list of PIL images
     cols: int = 8,  # pictures in a row
@@ -63,8 +103,10 @@ def image_grid(
     pad: int = 4,  # white space around each, in pixels
 ) -> Image.Image:
     "Pictures side by side, enlarged without smoothing."
+    images = as_pictures(images)
+    labels = _listed(labels) or [None] * len(images)
+    _check_grid(images, labels, cols=cols, size=size, pad=pad)
     font = ImageFont.load_default(max(9, size // 9))
-    labels = labels or [None] * len(images)
     cells = []
     for image, label in zip(images, labels, strict=True):
         cells.append(_titled(image, label, size, font))
@@ -83,16 +125,47 @@ def image_grid(
 def to_tensor(
     image,  # a PIL image or a list of them, one size
 ) -> torch.Tensor:  # (b, 3, h, w) in [-1, 1]
-    "Pictures as the float tensor that networks see."
-    images = image if isinstance(image, (list, tuple)) else [image]
-    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    "Pictures as the float tensor that networks see; other things are a ValueError."
+    images = [to_rgb(one) for one in as_pictures(image)]
+    sizes = {one.size for one in images}
+    if not images:
+        raise ValueError("There is no picture: pass at least one.")
+    if len(sizes) > 1:
+        raise ValueError(
+            f"All pictures must have one size, not {sorted(sizes)}: "
+            "resize or crop them."
+        )
+    pixels = np.stack([np.asarray(one) for one in images])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _check_sample(sample):
+    "Raise one clear sentence if this is no tensor of pictures."
+    found = type(sample).__name__
+    if isinstance(sample, torch.Tensor):
+        found = tuple(sample.shape)
+    if not isinstance(sample, torch.Tensor) or sample.ndim != 4 or sample.shape[1] != 3:
+        raise ValueError(
+            f"sample must be a tensor of shape (b, 3, h, w), not {found}: "
+            "give it a batch first and three channels second."
+        )
+    if not sample.is_floating_point():
+        raise ValueError(
+            f"sample must hold floats from -1 to 1, not {sample.dtype}: "
+            "divide bytes by 127.5 and subtract 1."
+        )
+    if not sample.isfinite().all():
+        raise ValueError(
+            "sample has numbers that are not finite and so no color: "
+            "draw in float32, or with another VAE."
+        )
 
 
 def to_images(
     sample,  # (b, 3, h, w) in [-1, 1]; values outside are clipped
 ) -> list:  # of PIL images
-    "Tensors as pictures."
+    "Tensors as pictures; other things are a ValueError."
+    _check_sample(sample)
     pixels = (sample.detach().float().cpu() / 2 + 0.5).clamp(0, 1) * 255
     arrays = pixels.round().byte().permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(array) for array in arrays]
@@ -107,7 +180,8 @@ def show(
 ) -> Image.Image:
     "Pictures side by side in their true colors, from a tensor or a list."
     if isinstance(images, torch.Tensor):
-        images = to_images(images.expand(-1, 3, -1, -1))
+        is_gray = images.ndim == 4 and images.shape[1] == 1
+        images = to_images(images.expand(-1, 3, -1, -1) if is_gray else images)
     return image_grid(images, cols, labels, size)
 
 
@@ -125,20 +199,29 @@ def page(
 
 # %% ../nbs/01_core.ipynb #c0d5b7e4
 def make_generator(
-    seed: int,  # any whole number
+    seed: int,  # a whole number from 0 on
 ) -> torch.Generator:  # on the CPU
     "A source of random numbers that is the same on every machine."
-    return torch.Generator("cpu").manual_seed(seed)
+    if not is_whole(seed) or not 0 <= seed < 2**64:
+        raise ValueError(
+            f"seed must be a whole number from 0 to {2**64 - 1}, not {seed!r}."
+        )
+    return torch.Generator("cpu").manual_seed(int(seed))
 
 
 def randn(
     shape,  # such as (b, c, h, w)
-    generator=None,  # CPU generator; None uses PyTorch's global one
+    generator=None,  # one, or a list of one for each row; None uses PyTorch's global one
     device="cpu",  # where the result goes
     dtype=torch.float32,  # dtype of the result
 ) -> torch.Tensor:  # of `shape`, mean 0, standard deviation 1
-    "Gaussian noise, drawn on the CPU in float32 and then moved."
-    return torch.randn(shape, generator=generator).to(device, dtype)
+    "Gaussian noise, drawn in float32 where the generator is (the CPU) and then moved."
+    if isinstance(generator, list | tuple):
+        row = (1, *shape[1:])
+        return torch.cat([randn(row, one, device, dtype) for one in generator])
+    source = generator.device if generator is not None else "cpu"
+    noise = torch.randn(shape, generator=generator, device=source)
+    return noise.to(device, dtype)
 
 
 # %% ../nbs/01_core.ipynb #7fb02fd5
@@ -182,6 +265,20 @@ def replace_on_success(
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+# %% ../nbs/01_core.ipynb #66cd72f3
+_LIBRARIES = (str(files("sdlearn")), str(files("torch")))
+
+
+def warn(
+    sentence: str,  # what the reader should know
+    category: type,  # of the warning
+):
+    "Warn at the line of the reader's own code that led here."
+    places = [frame.filename for frame in inspect.stack(context=0)]
+    ours = [place.startswith(_LIBRARIES) for place in places]
+    warnings.warn(sentence, category, stacklevel=ours.index(False) + 1)
 
 
 # %% ../nbs/01_core.ipynb #f0759faa

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from .core import to_tensor
+from .pictures import to_rgb
 from .scenes import draw
 from .world import caption, sample_scene, vocabulary
 
@@ -205,32 +206,11 @@ def _captioned(folder):
 
 
 # %% ../nbs/02c_data.ipynb #f237cfee
-def _eight_bits(image):
-    "A picture of 16 bits or of floats, as gray of 8 bits."
-    values = np.asarray(image, dtype=np.float64)
-    top = 65535
-    if image.mode == "F":
-        top = 1 if values.max() <= 1 else 255
-    return Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8))
-
-
-def _on_white(image):
-    "Any picture as RGB, what is transparent shown on white."
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _eight_bits(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    paper = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(paper, image).convert("RGB")
-
-
 def _read_picture(path, size):
     "The middle square of a picture file, upright and scaled, (3, size, size) uint8."
     try:
         with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            image = ImageOps.fit(_on_white(upright), (size, size))
+            image = ImageOps.fit(to_rgb(file), (size, size))
     except Exception as error:  # Pillow raises nearly anything on damaged files
         raise ValueError(f"{path} is damaged or no picture: replace it.") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)

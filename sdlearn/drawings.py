@@ -22,6 +22,7 @@ __all__ = [
     "tinted",
     "Pen",
     "noun",
+    "check_known",
     "place",
     "art",
     "Figure",
@@ -32,6 +33,10 @@ __all__ = [
     "shadow",
     "scenery",
     "flood",
+    "stand",
+    "stand_low",
+    "spread",
+    "box_of",
 ]
 
 # %% ../nbs/02a_drawings.ipynb #0cf485ac
@@ -239,6 +244,19 @@ def _check_name(name):
         raise ValueError(f"{name!r} cannot be a noun: take one word in lower case.")
     if name in COLORS:
         raise ValueError(f"{name!r} is a color: take another name for the noun.")
+
+
+# %% ../nbs/02a_drawings.ipynb #f223d19b
+def check_known(
+    kind: str,  # what is named, such as "noun"
+    name,  # what was asked for
+    table,  # the names that there are
+):
+    "Refuses a name that a table does not have, in a sentence that says what there is."
+    if isinstance(name, str) and name in table:
+        return
+    known = ", ".join(filter(None, table))
+    raise ValueError(f"There is no {kind} {name!r}: take one of {known}.")
 
 
 # %% ../nbs/02a_drawings.ipynb #f653ef96
@@ -1121,3 +1139,60 @@ def flood(
         height = surface + dy * side
         ripple = [x * side, height, (x + 0.24) * side, height]
         ImageDraw.Draw(image).line(ripple, (150, 206, 238), side // 64)
+
+
+# %% ../nbs/02a_drawings.ipynb #b28a9404
+def stand(
+    rng,  # `random.Random`
+    place,  # one of `PLACES.values()`
+    f,  # a `Figure`
+):
+    "The figure on the ground of a place, partly under its water, or about the middle of its sky."
+    _, h = extent(f)
+    if place.water:
+        surface = place.water[0]
+        feet = surface + 0.3 * h + rng.uniform(0, 0.03)
+        return f._replace(y=min(0.97, feet))
+    if place.ground:
+        return f._replace(y=place.ground + rng.uniform(-0.03, 0.03))
+    room = min(0.14, 0.46 - h / 2)
+    return f._replace(y=0.5 + h / 2 + rng.uniform(-1, 1) * room)
+
+
+def stand_low(
+    rng,  # `random.Random`
+    place,  # one of `PLACES.values()`
+    f,  # a `Figure`
+):
+    "The lower one of two, which needs a floor even in the sky."
+    return stand(rng, place if place.ground else PLACES[None], f)
+
+
+def spread(
+    rng,  # `random.Random`
+    figures,  # list of `Figure`
+) -> list:  # of `Figure`
+    "Moves figures apart from left to right, evenly but for jitter."
+    n = len(figures)
+    widths = [extent(f)[0] for f in figures]
+    spare = 0.94 - sum(widths)
+    gaps = n if spare > 0 else n - 1
+    left = 0.03
+    moved = []
+    for f, width in zip(figures, widths):
+        jitter = rng.uniform(0.1, 0.9) * spare / n if spare > 0 else 0
+        moved.append(f._replace(x=left + width / 2 + jitter))
+        left += width + spare / gaps
+    return moved
+
+
+# %% ../nbs/02a_drawings.ipynb #eadad3c5
+def box_of(
+    mask,  # (h, w) bool
+) -> tuple:  # of int
+    "The box around a mask: x0, y0, x1, y1 in pixels, x1 and y1 exclusive."
+    columns = np.flatnonzero(mask.any(0))
+    rows = np.flatnonzero(mask.any(1))
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    return left, top, right, bottom

@@ -7,25 +7,23 @@ __all__ = ["image_to_image", "inpaint", "slerp", "share_attention", "edit_prompt
 
 # %% ../nbs/15_edit.ipynb #862f64ec
 from contextlib import ExitStack, contextmanager
-from numbers import Real
+from dataclasses import dataclass
 
 import torch
 from PIL import Image
 
+from .checks import is_number
 from .core import randn, to_tensor
+from .masks import extra_channels, mask_latents, read_mask
 from .parts import Parts, starting_noise
+from .pictures import start_pictures
 from .pipeline import Generated, generate_from, prepare
 
 
 # %% ../nbs/15_edit.ipynb #35e968b6
-def _is_number(value):
-    "A number; True and False, which Python counts as 1 and 0, are none."
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _check_strength(strength, num_inference_steps):
     "Raise one clear sentence if this share of the steps cannot be run."
-    if not (_is_number(strength) and 0 < strength <= 1):
+    if not (is_number(strength) and 0 < strength <= 1):
         raise ValueError(
             f"strength must be a number above 0 and up to 1, not {strength!r}."
         )
@@ -46,70 +44,42 @@ def _last_steps(plan, strength):
     return scheduler.timesteps[skipped:]
 
 
-# %% ../nbs/15_edit.ipynb #db5c0f52
-def _listed(image):
-    "One picture or several, as a list."
-    return list(image) if isinstance(image, list | tuple) else [image]
-
-
-def _check_pictures(images):
-    "Raise one clear sentence if one of them is no PIL picture."
-    for image in images:
-        if not isinstance(image, Image.Image):
-            raise ValueError(
-                "image must be a PIL picture or a list of them, "
-                f"not {type(image).__name__}: open files with PIL.Image.open, "
-                "turn tensors into pictures with to_images."
-            )
-
-
-def _check_sizes(images, factor):
-    "Raise one clear sentence if the VAE cannot encode the pictures together."
-    sizes = {image.size for image in images}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"All pictures must have one size, not {sorted(sizes)}: "
-            "resize or crop them."
-        )
-    for width, height in sizes:
-        if width % factor or height % factor or not (width and height):
-            raise ValueError(
-                f"The sides of a picture must be multiples of {factor}, "
-                f"not {width} and {height}: resize or crop it."
-            )
-
-
-def _check_image(image, n, factor):
-    "Raise one clear sentence if `image` cannot be the start of n pictures."
-    images = _listed(image)
-    _check_pictures(images)
-    one_for_all = isinstance(image, Image.Image)
-    if not one_for_all and len(images) != n:
-        raise ValueError(
-            f"image has {len(images)} pictures and prompt {n} texts: "
-            "pass one picture for all prompts, or one for each."
-        )
-    _check_sizes(images, factor)
-
-
 # %% ../nbs/15_edit.ipynb #17d353f6
-def _check_channels(parts, picture):
+def _reads_masks(parts):
+    "Was this UNet trained for inpainting, with the mask and the rest as input?"
+    channels = parts.vae.config.latent_channels
+    return parts.unet.config.in_channels == 2 * channels + 1
+
+
+def _check_channels(parts):
     "Raise one clear sentence if the UNet takes something else than latents."
-    channels, wanted = picture.shape[1], parts.unet.config.in_channels
+    channels, wanted = parts.vae.config.latent_channels, parts.unet.config.in_channels
     if channels != wanted:
         raise ValueError(
             f"This UNet takes {wanted} channels instead of the {channels} of the "
-            "latents, as checkpoints made for inpainting do: load one that is not."
+            f"latents: load another one, or use inpaint if it takes {2 * channels + 1}."
         )
+
+
+def _pixels(plan, image):
+    "The pictures to start from: (1, 3, h, w) for all prompts or one for each."
+    factor = plan.parts.vae_scale_factor
+    return to_tensor(start_pictures(image, len(plan.prompts), factor))
+
+
+def _encoded(plan, pixels):
+    "The latents of the pictures, one for each prompt: (b, 4, h/8, w/8)."
+    latents = plan.parts.encode(pixels, plan.generator)
+    return latents.expand(len(plan.prompts), -1, -1, -1)
 
 
 def _picture_and_noise(plan, image):
     "The latents of the pictures and fresh noise, both (b, 4, h/8, w/8)."
-    parts, n = plan.parts, len(plan.prompts)
-    _check_image(image, n, parts.vae_scale_factor)
-    picture = parts.encode(to_tensor(image), plan.generator)
-    picture = picture.expand(n, -1, -1, -1)
-    _check_channels(parts, picture)
+    parts, pixels = plan.parts, _pixels(plan, image)
+    _check_channels(parts)
+    if isinstance(plan.generator, list):  # each picture has its own
+        pixels = pixels.expand(len(plan.prompts), -1, -1, -1)
+    picture = _encoded(plan, pixels)
     noise = randn(picture.shape, plan.generator, parts.device, parts.dtype)
     return picture, noise
 
@@ -143,33 +113,51 @@ def image_to_image(
     )
 
 
-# %% ../nbs/15_edit.ipynb #3441b7b0
-def _check_mask(mask, size):
-    "Raise one clear sentence if the mask does not fit pictures of this size."
-    if not isinstance(mask, Image.Image):
-        raise ValueError(
-            "mask must be a PIL picture, white where to paint anew, "
-            f"not {type(mask).__name__}."
-        )
-    if mask.size != size:
-        raise ValueError(
-            f"mask has {mask.width}x{mask.height} pixels and the picture "
-            f"{size[0]}x{size[1]}: give both one size."
-        )
-
-
-def _mask_latents(parts, mask, image):
-    "1 where a latent is painted anew, 0 where it is kept: (1, 1, h/8, w/8)."
-    first = _listed(image)[0]
-    _check_mask(mask, first.size)
-    pixels = to_tensor(mask.convert("L"))[:, :1]  # (1, 1, h, w) in [-1, 1]
-    factor = parts.vae_scale_factor
-    corners = pixels[:, :, ::factor, ::factor]  # (1, 1, h/8, w/8)
-    painted = corners >= 0
-    return painted.to(parts.device, parts.dtype)
-
-
 # %% ../nbs/15_edit.ipynb #727ab8a3
+@dataclass
+class _Start:
+    "What inpainting begins with, each (b, c, h/8, w/8)."
+
+    noise: torch.Tensor
+    mask: torch.Tensor  # 1 where a latent is painted anew, 0 where it is kept
+    rest: torch.Tensor  # latents of the picture with the masked part gray
+    picture: torch.Tensor | None  # latents of the whole picture, where they are needed
+
+
+def _start_inpainting(plan, image, mask, with_picture):
+    "Latents and noise, drawn from the generator in the order of diffusers."
+    parts, pixels = plan.parts, _pixels(plan, image)
+    hole = read_mask(mask, (pixels.shape[3], pixels.shape[2]))  # (1, 1, h, w)
+    blocks = mask_latents(hole, parts.vae_scale_factor)  # (1, 1, h/8, w/8)
+    picture = None
+    if not _reads_masks(parts):
+        _check_channels(parts)
+        with_picture = True
+    if with_picture:
+        picture = _encoded(plan, pixels)
+        picture = (
+            picture.contiguous()
+        )  # laid out as in the stock pipeline, to round alike
+    n, channels = len(plan.prompts), parts.vae.config.latent_channels
+    shape = (n, channels, *blocks.shape[2:])
+    noise = randn(shape, plan.generator, parts.device, parts.dtype)
+    rest = _encoded(plan, pixels * ~hole)  # its draw counts where it goes unused, too
+    blocks = blocks.to(parts.device, parts.dtype).expand(n, -1, -1, -1)
+    return _Start(noise, blocks, rest.to(blocks), picture)
+
+
+def _keep_rest(scheduler, start):
+    "An `after_step` that puts back what is not masked, as noisy as the rest."
+
+    def keep(latents, t_next):
+        kept = start.picture
+        if t_next is not None:
+            kept = scheduler.add_noise(start.picture, start.noise, t_next[None])
+        return start.mask * latents + (1 - start.mask) * kept
+
+    return keep
+
+
 @torch.no_grad()
 def inpaint(
     parts: Parts,  # from `load_parts`
@@ -187,28 +175,18 @@ def inpaint(
     equation 8, without their resampling."""
     plan = prepare(parts, prompt, negative_prompt, **options)
     timesteps = _last_steps(plan, strength)
-    picture, noise = _picture_and_noise(plan, image)
-    picture = picture.contiguous()  # laid out as in the stock pipeline, to round alike
-    mask = _mask_latents(parts, mask, image)
+    start = _start_inpainting(plan, image, mask, with_picture=strength < 1)
     scheduler = plan.scheduler
-
-    def keep(latents, t_next):
-        kept = picture
-        if t_next is not None:
-            kept = scheduler.add_noise(picture, noise, t_next[None])
-        return mask * latents + (1 - mask) * kept
-
-    latents = noise * scheduler.init_noise_sigma
+    latents = start.noise * scheduler.init_noise_sigma
     if strength < 1:
-        latents = scheduler.add_noise(picture, noise, timesteps[:1])
-    return generate_from(
-        plan,
-        latents,
-        timesteps,
-        trajectory=trajectory,
-        attention=attention,
-        after_step=keep,
-    )
+        latents = scheduler.add_noise(start.picture, start.noise, timesteps[:1])
+    how = dict(trajectory=trajectory, attention=attention)
+    if _reads_masks(parts):
+        extra = torch.cat([start.mask, start.rest], dim=1)  # (b, 5, h/8, w/8)
+        with extra_channels(parts.unet, extra):
+            return generate_from(plan, latents, timesteps, **how)
+    keep = _keep_rest(scheduler, start)
+    return generate_from(plan, latents, timesteps, after_step=keep, **how)
 
 
 # %% ../nbs/15_edit.ipynb #57d8a536
@@ -268,7 +246,7 @@ def _check_pair(prompts, share):
             f"{prompt!r} has {one} tokens and {edited!r} has {two}: "
             "change words for words, so that both have as many."
         )
-    if not (_is_number(share) and 0 <= share <= 1):
+    if not (is_number(share) and 0 <= share <= 1):
         raise ValueError(f"share must be a number from 0 to 1, not {share!r}.")
 
 

@@ -22,7 +22,16 @@ import diffusers
 import torch
 from transformers import BatchEncoding
 
-from .core import randn
+from .checks import (
+    as_latents,
+    check_latent_channels,
+    check_finite,
+    check_generator,
+    check_number,
+    check_whole,
+    why_not_a_scheduler,
+)
+from .core import is_whole, randn
 from .guidance import guided_denoiser
 from .latents import decode, encode, vae_scale_factor
 from .samplers import StepScheduler
@@ -45,12 +54,22 @@ class Settings:
     scheduler: object = None  # see `make_scheduler`
     seed: int | None = None  # of the noise; None draws other noise each time
 
+    def __post_init__(self):
+        "A ValueError for what no scheduler and no network could work with."
+        check_number("guidance_scale", self.guidance_scale)
+        check_number("guidance_rescale", self.guidance_rescale, 0, 1)
+        check_number("eta", self.eta, 0, 1)
+        if self.seed is not None:
+            check_whole("seed", self.seed, 0, 2**64 - 1)
+
 
 def change_settings(
     settings: Settings,  # the ones to begin with, which stay as they are
     **changes,  # single settings, such as guidance_scale=3.0
 ) -> Settings:
     "The same settings with some of them changed; an unknown name is a ValueError."
+    if not isinstance(settings, Settings):
+        raise ValueError(f"settings must be made with Settings(...), not {settings!r}.")
     names = [field.name for field in fields(Settings)]
     unknown = [name for name in changes if name not in names]
     if unknown:
@@ -78,15 +97,23 @@ class Parts:
         tokens = prompts
         if not isinstance(prompts, BatchEncoding):
             tokens = tokenize(self.tokenizer, prompts)
-        return embed_tokens(self.text_encoder, tokens)
+        prompt_embeds = embed_tokens(self.text_encoder, tokens)
+        check_finite(prompt_embeds, "text encoder")
+        return prompt_embeds
 
     def encode(
         self,
         images: torch.Tensor,  # (b, 3, h, w) in [-1, 1]
-        generator: torch.Generator | None = None,  # None takes the latents' mean
+        generator=None,  # one, or a list of b; None takes the latents' mean
     ) -> torch.Tensor:  # (b, 4, h/8, w/8) scaled latents
         "Pictures to latents."
-        return encode(self.vae, images, generator)
+        if isinstance(generator, list | tuple):
+            pairs = zip(images.split(1), generator)
+            rows = [self.encode(image, one) for image, one in pairs]
+            return torch.cat(rows)
+        latents = encode(self.vae, images, generator)
+        check_finite(latents, "VAE")
+        return latents
 
     def decode(
         self,
@@ -102,13 +129,21 @@ class Parts:
         settings: Settings,  # whose guidance to use
     ):  # denoise(model_input, t) -> noise_pred, both (b, 4, h/8, w/8)
         "The function that a sampling loop asks for the noise."
-        return guided_denoiser(
+        denoise = guided_denoiser(
             self.unet,
             prompt_embeds,
             negative_prompt_embeds,
             settings.guidance_scale,
             settings.guidance_rescale,
         )
+
+        def finite_denoise(model_input, t):
+            check_finite(model_input, "scheduler")
+            noise_pred = denoise(model_input, t)
+            check_finite(noise_pred, "UNet")
+            return noise_pred
+
+        return finite_denoise
 
     @property
     def vae_scale_factor(self) -> int:  # 8: pixels along one side of a latent
@@ -165,8 +200,27 @@ def _scheduler_class(name):
 
 def _with_noise_levels_of(parts, scheduler_class):
     "A scheduler of another class with the noise levels that the UNet knows."
+    if not hasattr(scheduler_class, "from_config"):
+        _refuse_scheduler(scheduler_class)
     always = {"clip_sample": False, "skip_prk_steps": True}
-    return scheduler_class.from_config({**always, **parts.scheduler.config})
+    try:
+        return scheduler_class.from_config({**always, **parts.scheduler.config})
+    except Exception as error:
+        _refuse_use(scheduler_class.__name__, error)
+
+
+def _refuse_scheduler(scheduler):
+    raise ValueError(
+        "scheduler must be a short name, a class or an instance of diffusers, "
+        f"or a step function, not {scheduler!r}."
+    )
+
+
+def _refuse_use(name, reason):
+    "Of a scheduler: with what a library said of it, in one line."
+    reason = " ".join(str(reason).split()).rstrip(".")
+    names = ", ".join(SCHEDULERS)
+    raise ValueError(f"{name} cannot be used here ({reason}): pass one of {names}.")
 
 
 # %% ../nbs/12a_parts.ipynb #fc0f3b51
@@ -183,26 +237,18 @@ def _pick_scheduler(
         return _with_noise_levels_of(parts, scheduler)
     if isinstance(scheduler, StepScheduler):
         return copy.deepcopy(scheduler)
-    if callable(scheduler):
-        levels = _with_noise_levels_of(parts, diffusers.DDIMScheduler)
-        return StepScheduler(scheduler, levels)
-    if not hasattr(scheduler, "from_config"):
-        raise ValueError(
-            "scheduler must be a short name, a class or an instance of diffusers, "
-            f"or a step function, not {scheduler!r}."
-        )
-    return _fresh(scheduler)
+    if hasattr(scheduler, "set_timesteps") and hasattr(scheduler, "from_config"):
+        return _fresh(scheduler)
+    if not callable(scheduler) or isinstance(scheduler, torch.nn.Module):
+        _refuse_scheduler(scheduler)
+    levels = _with_noise_levels_of(parts, diffusers.DDIMScheduler)
+    return StepScheduler(scheduler, levels)
 
 
 def _check_steps(config, num_inference_steps):
     "Raise one clear sentence if a scheduler cannot make so many steps."
-    most = config.num_train_timesteps - config.get("steps_offset", 0)
-    whole = isinstance(num_inference_steps, int)
-    if not whole or not 1 <= num_inference_steps <= most:
-        raise ValueError(
-            f"num_inference_steps must be a whole number from 1 to {most}, "
-            f"not {num_inference_steps!r}."
-        )
+    most = config["num_train_timesteps"] - config.get("steps_offset", 0)
+    check_whole("num_inference_steps", num_inference_steps, 1, most)
 
 
 # %% ../nbs/12a_parts.ipynb #801d6642
@@ -213,8 +259,14 @@ def make_scheduler(
 ):  # a scheduler of diffusers or a StepScheduler, ready for the loop
     "A fresh scheduler with its timesteps set; what cannot serve is a ValueError."
     scheduler = _pick_scheduler(parts, scheduler)
+    reason = why_not_a_scheduler(scheduler)
+    if reason:
+        _refuse_use(type(scheduler).__name__, reason)
     _check_steps(scheduler.config, num_inference_steps)
-    scheduler.set_timesteps(num_inference_steps, device=parts.device)
+    try:
+        scheduler.set_timesteps(num_inference_steps, device=parts.device)
+    except Exception as error:
+        _refuse_use(type(scheduler).__name__, error)
     return scheduler
 
 
@@ -228,13 +280,16 @@ def _latents_shape(
     "The shape of the latents of so many pictures of so many pixels."
     size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
     rows, columns = size if isinstance(size, list | tuple) else (size, size)
-    height = height or rows * factor
-    width = width or columns * factor
-    if height % factor or width % factor or min(height, width) < 1:
-        raise ValueError(
-            f"height and width must be multiples of {factor}, not {height} and {width}."
-        )
+    height = rows * factor if height is None else height
+    width = columns * factor if width is None else width
+    for side in (height, width):
+        if not is_whole(side) or side < 1 or side % factor:
+            raise ValueError(
+                f"height and width must be multiples of {factor}, "
+                f"not {height!r} and {width!r}."
+            )
     channels = parts.unet.config.in_channels
+    check_latent_channels(channels, parts.vae.config.get("latent_channels", channels))
     return batch_size, channels, height // factor, width // factor
 
 
@@ -243,13 +298,15 @@ def starting_noise(
     batch_size: int,  # how many pictures
     height: int | None = None,  # pixels; None takes what the UNet was trained on
     width: int | None = None,  # pixels
-    generator: torch.Generator | None = None,  # from `make_generator(seed)`
-    latents: torch.Tensor | None = None,  # noise to take in place of fresh one
+    generator=None,  # from `make_generator(seed)`, one or a list of one for each picture
+    latents=None,  # noise to take in place of fresh one: a tensor or an array
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) of standard deviation 1
     "The latents given, or fresh noise; latents of another shape are a ValueError."
     shape = _latents_shape(parts, batch_size, height, width)
+    check_generator(generator, batch_size)
     if latents is None:
         return randn(shape, generator, parts.device, parts.dtype)
+    latents = as_latents(latents)
     if tuple(latents.shape) != shape:
         factor = parts.vae_scale_factor
         raise ValueError(

@@ -31,6 +31,13 @@ from .attention import (
     word_maps,
     word_positions,
 )
+from .checks import (
+    check_finite,
+    check_generator,
+    check_whole,
+    listed_negative_prompts,
+    listed_prompts,
+)
 from .core import make_generator, to_images
 from .parts import (
     Parts,
@@ -102,44 +109,14 @@ class Prompts:
 
 
 # %% ../nbs/13_pipeline.ipynb #24a02d5d
-def _is_texts(texts):
-    "Is this a list of texts with something in it?"
-    if not isinstance(texts, list | tuple) or len(texts) == 0:
-        return False
-    return all(isinstance(text, str) for text in texts)
-
-
-def _as_list(prompt):
-    "One text or many, as a list."
-    prompts = [prompt] if isinstance(prompt, str) else prompt
-    if not _is_texts(prompts):
-        raise ValueError(f"prompt must be a text or a list of texts, not {prompt!r}.")
-    return list(prompts)
-
-
-def _one_for_each(prompts, negative_prompt):
-    "As many negative prompts as prompts; None and one text serve all."
-    negative_prompts = negative_prompt
-    if negative_prompt is None:
-        negative_prompts = [""] * len(prompts)
-    if isinstance(negative_prompt, str):
-        negative_prompts = [negative_prompt] * len(prompts)
-    if not _is_texts(negative_prompts) or len(negative_prompts) != len(prompts):
-        raise ValueError(
-            f"negative_prompt must be a text, or a list of {len(prompts)} "
-            f"as prompt has, not {negative_prompt!r}."
-        )
-    return list(negative_prompts)
-
-
 def check_prompts(
     parts: Parts,  # that will read them
     prompt: str | list[str],  # what to draw
     negative_prompt: str | list[str] | None = None,  # what to steer away from
 ) -> Prompts:  # as many negative prompts as prompts, all of them tokenized
     "Both as lists, in tokens; warns of what will be lost. No text at all is a ValueError."
-    prompts = _as_list(prompt)
-    negative_prompts = _one_for_each(prompts, negative_prompt)
+    prompts = listed_prompts(prompt)
+    negative_prompts = listed_negative_prompts(negative_prompt, len(prompts))
     tokens = tokenize(parts.tokenizer, prompts)
     negative_tokens = tokenize(parts.tokenizer, negative_prompts)
     _warn_of_empty(prompts)
@@ -165,7 +142,9 @@ class Generated:
     tokens: BatchEncoding  # of the prompts, see `tokenize`
     prompt_embeds: torch.Tensor  # (b, n, d)
     words: list  # for each prompt its words and their positions, see `word_positions`
-    trajectory: list | None = None  # of (t, noisy latents, pred_original_sample)
+    trajectory: list | None = (
+        None  # of (t, noisy latents, pred_original_sample or None)
+    )
     attention: AttentionRecorder | None = None  # where each token was looked for
 
     def word_maps(
@@ -177,6 +156,9 @@ class Generated:
         "Where each word of a picture's prompt was looked for; a ValueError if not kept."
         if self.attention is None:
             raise ValueError("No attention was kept: draw with attention=True.")
+        check_whole("index", index, 0, len(self.words) - 1)
+        if step is not None:
+            check_whole("step", step, 0, len(self.attention.steps) - 1)
         return word_maps(self.attention, self.words[index], index, step, resolution)
 
 
@@ -189,7 +171,9 @@ class Plan:
     prompts: Prompts
     settings: Settings
     scheduler: object  # from `make_scheduler`
-    generator: torch.Generator | None  # of all noise; None: other noise each time
+    generator: (
+        object  # of all noise, or one for each picture; None: other noise each time
+    )
 
 
 def prepare(
@@ -198,12 +182,15 @@ def prepare(
     negative_prompt: str | list[str] | None = None,  # what to steer away from
     *,
     settings: Settings = Settings(),  # how to draw
-    generator: torch.Generator | None = None,  # goes before the seed of the settings
+    generator=None,  # one, or a list of one for each picture; goes before the seed
     **changes,  # single settings, such as guidance_scale=3.0
 ) -> Plan:
     "Check the prompts and settings: the beginning of every way to draw."
+    if not isinstance(parts, Parts):
+        raise ValueError(f"parts must come from load_parts, not {parts!r}.")
     settings = change_settings(settings, **changes)
     prompts = check_prompts(parts, prompt, negative_prompt)
+    check_generator(generator, len(prompts))
     steps = settings.num_inference_steps
     scheduler = make_scheduler(parts, settings.scheduler, steps)
     if generator is None and settings.seed is not None:
@@ -223,15 +210,21 @@ def _embed(plan):
 
 def _keep(steps, t, model_input, pred_original_sample):
     "Add one step to those that are kept."
-    steps.append((t.item(), model_input.cpu(), pred_original_sample.cpu()))
+    guess = pred_original_sample
+    if guess is not None:  # not every scheduler says
+        guess = guess.cpu()
+    steps.append((t.item(), model_input.cpu(), guess))
 
 
 def _generated(plan, latents, **kept):
     "The pictures of the last latents, with all that belongs to them."
     parts, prompts = plan.parts, plan.prompts
     input_ids = prompts.tokens.input_ids
+    check_finite(latents, "scheduler")
+    pixels = parts.decode(latents)
+    check_finite(pixels, "VAE")
     return Generated(
-        images=to_images(parts.decode(latents)),
+        images=to_images(pixels),
         latents=latents,
         prompts=prompts.prompts,
         negative_prompts=prompts.negative_prompts,
@@ -253,6 +246,8 @@ def generate_from(
     after_step=None,  # see `sampling_loop`
 ) -> Generated:
     "From noisy latents to pictures: the end of every way to draw."
+    if after_step is not None and not callable(after_step):
+        raise ValueError(f"after_step must be a function, not {after_step!r}.")
     prompt_embeds, negative_prompt_embeds = _embed(plan)
     denoise = plan.parts.denoiser(prompt_embeds, negative_prompt_embeds, plan.settings)
     steps = [] if trajectory else None
@@ -287,8 +282,8 @@ def generate(
     negative_prompt: str | list[str] | None = None,  # what to steer away from
     *,
     settings: Settings = Settings(),  # how to draw
-    generator: torch.Generator | None = None,  # goes before the seed of the settings
-    latents: torch.Tensor | None = None,  # (b, 4, h/8, w/8) noise to start from
+    generator=None,  # one, or a list of one for each picture; goes before the seed
+    latents=None,  # (b, 4, h/8, w/8) noise to start from: a tensor or an array
     height: int | None = None,  # pixels, a multiple of 8
     width: int | None = None,  # pixels, a multiple of 8
     trajectory: bool = False,  # keep every step

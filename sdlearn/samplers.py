@@ -124,7 +124,7 @@ def _step_options(
 
 
 def pred_original_sample(
-    scheduler,  # a diffusers scheduler or a `StepScheduler`
+    scheduler,  # a diffusers scheduler or a `StepScheduler`, with alphas_cumprod
     model_output: torch.Tensor,  # (b, c, h, w)
     model_input: torch.Tensor,  # (b, c, h, w) what the network saw
     t,  # timestep, whole or not
@@ -140,6 +140,20 @@ def pred_original_sample(
     return sample
 
 
+def _pred_by_sigma(
+    scheduler,  # without alphas_cumprod, after its step
+    model_output,  # (b, c, h, w)
+    latents,  # (b, c, h, w) before the step
+    stepped,  # what its step gave
+):
+    "The clean picture as such a scheduler itself has it, or None if it does not say."
+    said = getattr(stepped, "pred_original_sample", None)
+    if said is not None or not hasattr(scheduler, "precondition_outputs"):
+        return said
+    sigma = scheduler.sigmas[scheduler.step_index - 1]
+    return scheduler.precondition_outputs(latents, model_output, sigma)
+
+
 # %% ../nbs/06_samplers.ipynb #1de1a702
 def sampling_loop(
     denoise,  # function of (model_input, t) that gives the model output, both (b, c, h, w)
@@ -148,7 +162,7 @@ def sampling_loop(
     timesteps: torch.Tensor = None,  # the ones to visit; None visits all of the scheduler's
     generator: torch.Generator = None,  # source of the noise that stochastic schedulers add
     eta: float = 0.0,  # randomness from 0 to 1, for a DDIMScheduler
-    on_step=None,  # called with (t, model_input, pred_original_sample) at each step
+    on_step=None,  # called with (t, model_input, pred_original_sample or None) at each step
     after_step=None,  # function of (latents, next timestep or None) that gives the latents to go on with
 ) -> torch.Tensor:  # (b, c, h, w) the last, clean latents
     "Noise in, picture out: find the noise, take a part of it away, repeat."
@@ -159,10 +173,14 @@ def sampling_loop(
     for t, t_next in zip(tqdm(timesteps, leave=False), next_timesteps):
         model_input = scheduler.scale_model_input(latents, t)
         model_output = denoise(model_input, t)
-        latents = scheduler.step(model_output, t, latents, **options).prev_sample
+        stepped = scheduler.step(model_output, t, latents, **options)
         if on_step:
-            guess = pred_original_sample(scheduler, model_output, model_input, t)
+            if hasattr(scheduler, "alphas_cumprod"):
+                guess = pred_original_sample(scheduler, model_output, model_input, t)
+            else:
+                guess = _pred_by_sigma(scheduler, model_output, latents, stepped)
             on_step(t, model_input, guess)
+        latents = stepped.prev_sample
         if after_step:
             latents = after_step(latents, t_next)
     return latents

@@ -29,13 +29,18 @@ from .drawings import (
     PLACES,
     Figure,
     art,
+    box_of,
+    check_known,
     extent,
     flood,
     scenery,
     shadow,
     silhouette,
     spot,
+    spread,
     stamp,
+    stand,
+    stand_low,
 )
 
 
@@ -49,6 +54,21 @@ class Thing:
     size: str = None  # "small", "big" or None
     count: int = 1  # 1 to 3
 
+    def __post_init__(self):
+        check_known("noun", self.noun, NOUNS)
+        if self.color is not None:
+            check_known("color", self.color, COLORS)
+        if self.size is not None:
+            check_known("size", self.size, SIZES)
+        if self.count not in (1, 2, 3) or isinstance(self.count, float):
+            raise ValueError(f"There is no count {self.count!r}: take 1, 2 or 3.")
+
+
+def _check_things(things):
+    "Refuses all but a tuple of `Thing`."
+    if not isinstance(things, (tuple, list)) or set(map(type, things)) - {Thing}:
+        raise ValueError(f"Write things as (Thing('cat', 'red'),), not {things!r}.")
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -58,6 +78,15 @@ class Scene:
     relation: str = None  # a key of `RELATIONS` if there are two
     place: str = None  # a key of `PLACES`
     seed: int = 0  # of position, scale, flip and shade
+
+    def __post_init__(self):
+        _check_things(self.things)
+        if self.relation is not None:
+            check_known("relation", self.relation, RELATIONS)
+            if len(self.things) != 2:
+                raise ValueError(f"{self.relation!r} is for two things: give both.")
+        if self.place is not None:
+            check_known("place", self.place, PLACES)
 
 
 def instances(
@@ -100,41 +129,7 @@ def _figure(
     return f._replace(scale=min(widest, highest))
 
 
-# %% ../nbs/02b_scenes.ipynb #b28a9404
-def _stand(rng, place, f):
-    "The figure on the ground of a place, partly under its water, or about the middle of its sky."
-    _, h = extent(f)
-    if place.water:
-        surface = place.water[0]
-        feet = surface + 0.3 * h + rng.uniform(0, 0.03)
-        return f._replace(y=min(0.97, feet))
-    if place.ground:
-        return f._replace(y=place.ground + rng.uniform(-0.03, 0.03))
-    room = min(0.14, 0.46 - h / 2)
-    return f._replace(y=0.5 + h / 2 + rng.uniform(-1, 1) * room)
-
-
-def _low(rng, place, f):
-    "The lower one of two, which needs a floor even in the sky."
-    return _stand(rng, place if place.ground else PLACES[None], f)
-
-
 # %% ../nbs/02b_scenes.ipynb #70445711
-def _spread(rng, figures):
-    "Moves figures apart from left to right, evenly but for jitter."
-    n = len(figures)
-    widths = [extent(f)[0] for f in figures]
-    spare = 0.94 - sum(widths)
-    gaps = n if spare > 0 else n - 1
-    left = 0.03
-    moved = []
-    for f, width in zip(figures, widths):
-        jitter = rng.uniform(0.1, 0.9) * spare / n if spare > 0 else 0
-        moved.append(f._replace(x=left + width / 2 + jitter))
-        left += width + spare / gaps
-    return moved
-
-
 def _factor(thing, n):
     "How much larger than usual a thing is drawn, one of `n` in a row."
     if n > 1 and thing.size == "big":
@@ -150,8 +145,8 @@ def _row(rng, place, things):
     for thing in things:
         k = _factor(thing, n)
         f = _figure(rng, thing, 0, 0, w * k, h * k)
-        standing.append(_stand(rng, place, f))
-    figures = _spread(rng, standing)
+        standing.append(stand(rng, place, f))
+    figures = spread(rng, standing)
     steps = (-0.1, 0.06, -0.1) if n == 3 else (0, 0)
     return [f._replace(y=f.y + step) for f, step in zip(figures, steps)]
 
@@ -161,7 +156,7 @@ def _column(rng, place, things):
     "The first thing above the second."
     upper, lower = things[:2]
     x = rng.uniform(0.38, 0.62)
-    below = _low(rng, place, _figure(rng, lower, x, 0, 0.62, 0.36))
+    below = stand_low(rng, place, _figure(rng, lower, x, 0, 0.62, 0.36))
     top = below.y - extent(below)[1]
     y = top - rng.uniform(0.04, 0.07)
     x += rng.uniform(-0.06, 0.06)
@@ -183,7 +178,7 @@ def _mounted(rng, place, things, depth):
 def _mount(rng, place, thing, flip, depth):
     "What is ridden, small enough to leave room for a rider."
     x = rng.uniform(0.44, 0.56)
-    mount = _low(rng, place, _figure(rng, thing, x, 0, 0.8, 0.6, flip))
+    mount = stand_low(rng, place, _figure(rng, thing, x, 0, 0.8, 0.6, flip))
     _, seat = spot(mount, NOUNS[thing.noun].seat)
     room = (mount.y - 0.05 - 0.41 * (1 - depth)) / (mount.y - seat)
     return mount._replace(scale=mount.scale * min(1, room))
@@ -194,7 +189,7 @@ def _meal(rng, place, things):
     "The second thing at the mouth of the first."
     side = rng.choice((-1, 1))
     eater = _figure(rng, things[0], 0.5 - side * 0.12, 0, 0.62, 0.6, side < 0)
-    eater = _stand(rng, place, eater)
+    eater = stand(rng, place, eater)
     food = _figure(rng, things[1], 0, 0, 0.34, 0.27, side > 0)
     w, h = extent(food)
     x, y = spot(eater, NOUNS[things[0].noun].mouth)
@@ -232,12 +227,29 @@ RELATIONS = {
     "and": _either,
 }
 
-
 # %% ../nbs/02b_scenes.ipynb #eac9fefe
+_NEEDS = {"riding": (1, "seat"), "sitting on": (1, "seat"), "eating": (0, "mouth")}
+
+
+def _check_room(scene):
+    "Refuses what can be said and not be drawn."
+    n = len(instances(scene))
+    relation = scene.relation
+    most = 2 if relation in _NEEDS or relation in ("above", "below") else 3
+    if n > most:
+        what = f"A picture of {relation!r}" if relation else "A picture"
+        raise ValueError(f"{what} has room for {most} figures, not {n}: ask for fewer.")
+    if relation in _NEEDS:
+        i, part = _NEEDS[relation]
+        fit = [name for name, own in NOUNS.items() if getattr(own, part)]
+        check_known(f"{part} for {relation!r} in a", scene.things[i].noun, fit)
+
+
 def layout(
     scene,  # a `Scene`
 ) -> list:  # of `Figure`, in the order of its things
     "Puts the things of a scene in their places."
+    _check_room(scene)
     arrange = RELATIONS.get(scene.relation, _row)
     rng = random.Random(scene.seed)
     return arrange(rng, PLACES[scene.place], instances(scene))
@@ -295,15 +307,6 @@ def masks(
     return visible
 
 
-def _box_of(mask):
-    "The box around a mask: x0, y0, x1, y1 in pixels, x1 and y1 exclusive."
-    columns = np.flatnonzero(mask.any(0))
-    rows = np.flatnonzero(mask.any(1))
-    left, right = int(columns[0]), int(columns[-1]) + 1
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    return left, top, right, bottom
-
-
 # %% ../nbs/02b_scenes.ipynb #e3535e93
 def truth(
     scene,  # a `Scene`
@@ -312,5 +315,5 @@ def truth(
     records = []
     for thing, mask in zip(instances(scene), masks(scene)):
         record = dict(noun=thing.noun, color=thing.color, size=thing.size)
-        records.append(record | {"box": _box_of(mask)})
+        records.append(record | {"box": box_of(mask)})
     return records

@@ -28,6 +28,7 @@ from .canvas import (
     signed,
     tile_height,
 )
+from .checks import check_whole
 from .core import to_images, to_tensor
 from .parts import Parts
 from .pipeline import Generated
@@ -66,13 +67,15 @@ def stages_sheet(
     index: int = 0,  # which picture of the batch
 ) -> Image.Image:  # 1600 pixels wide
     "Every stage of a picture on one page; a ValueError if they were not kept."
-    if not result.trajectory or not result.attention:
+    is_result = isinstance(result, Generated)
+    if not is_result or not result.trajectory or not result.attention:
         raise ValueError(
             "stages_sheet needs every stage: "
             "call generate with trajectory=True and attention=True."
         )
+    check_whole("index", index, 0, len(result.images) - 1)
     picture, latents = result.images[index], result.latents[index].float().cpu()
-    steps = [(t, noisy[index], pred[index]) for t, noisy, pred in result.trajectory]
+    steps = [(t, noisy[index], _shown(x, index)) for t, noisy, x in result.trajectory]
     colors = fit_colors(latents, to_tensor(picture)[0])
     length = int(result.tokens.attention_mask[index].sum())
     ids = result.tokens.input_ids[index, :length].tolist()
@@ -224,25 +227,41 @@ def _eight_of(steps):
     return [steps[round(i * stride)] for i in range(count)]
 
 
+def _shown(pred_original_sample, index):
+    "One picture's guess, or None where there is none: at pure noise nothing is known."
+    guess = pred_original_sample
+    if guess is None or not guess[index].isfinite().all():
+        return None
+    return guess[index]
+
+
+def _about_moments(steps):
+    "The sentences above the eight moments."
+    loop = (
+        "At each step the UNet says what is noise, and a part of it is taken away. "
+        "Above: the noisy latents, in color. "
+    )
+    if all(guess is None for _, _, guess in steps):
+        return loop + "What is in mind below them, this scheduler does not say."
+    return loop + "Below: the clean picture it has in mind at that moment."
+
+
 def _draw_moments(
     sheet,  # Canvas
     parts,  # whose decoder shows what is in mind
-    steps,  # of t, noisy latents and pred_original_sample, both (4, h/8, w/8)
+    steps,  # of t, noisy latents and pred_original_sample or None, both (4, h/8, w/8)
     colors,  # (5, 3) from `fit_colors`
 ):
     "Eight moments of the loop, each with the picture in mind below it."
-    sheet.begin(
-        "Denoising",
-        "At each step the UNet says what is noise, and a part of it is taken away. "
-        "Above: the noisy latents, in color. "
-        "Below: the clean picture it has in mind at that moment.",
-    )
+    sheet.begin("Denoising", _about_moments(steps))
     for i, (t, noisy, pred_original_sample) in enumerate(_eight_of(steps)):
         h = tile_height(*noisy.shape[1:])
-        in_mind = to_images(parts.decode(pred_original_sample[None]))[0]
-        sheet.label(column(i), 12, f"t = {t:.0f}")
+        digits = 0 if abs(t) > 10 or t == int(t) else 2
+        sheet.label(column(i), 12, f"t = {t:.{digits}f}")
         sheet.tile(i, 22, in_color(noisy, colors))
-        sheet.tile(i, 22 + h + GAP, np.asarray(in_mind))
+        if pred_original_sample is not None:
+            in_mind = to_images(parts.decode(pred_original_sample[None]))[0]
+            sheet.tile(i, 22 + h + GAP, np.asarray(in_mind))
     sheet.end(22 + h + GAP + h)
 
 

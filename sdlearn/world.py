@@ -133,6 +133,8 @@ def parse(
     prompt: str,  # in the words of `vocabulary`
 ) -> Scene:  # what the prompt leaves open is None
     "What a prompt asks for."
+    if not isinstance(prompt, str):
+        raise ValueError(f"A prompt is a text, such as 'a red cat', not {prompt!r}.")
     words = prompt.lower().replace(",", " ").replace(".", " ").split()
     text = " ".join(words)
     places = [place for place in PLACES if place and place in text]

@@ -14,13 +14,16 @@ import nbformat
 ROOT = Path(__file__).resolve().parent.parent
 # From the ground up: a module imports only from those before it.
 FLOORS = [
+    "pictures",
     "core",
+    "checks",
     "drawings",
     "scenes",
     "world",
     "data",
     "schedule",
     "denoiser",
+    "choices",
     "training",
     "samplers",
     "text",
@@ -34,8 +37,11 @@ FLOORS = [
     "pipeline",
     "canvas",
     "sheet",
+    "files",
     "checkpoints",
+    "masks",
     "edit",
+    "lora",
     "adapt",
     "recipe",
     "commands",

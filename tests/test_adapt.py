@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from sdlearn.adapt import (
@@ -23,7 +24,7 @@ from sdlearn.attention import word_positions
 from sdlearn.conditioning import tiny_unet
 from sdlearn.core import make_generator, randn
 from sdlearn.pipeline import PromptWarning, generate
-from sdlearn.text import tokenize
+from sdlearn.text import known_words, tokenize
 
 from .conftest import assert_close, assert_identical, refused
 
@@ -156,8 +157,120 @@ def test_a_word_of_one_row_and_of_several(parts, tmp_path):
     save_file({"<dog>": rows[:1]}, one)
     assert_close(vector_of(load_word(parts, one), "<dog>"), rows[0])
     save_file({"<dog>": rows}, several)
-    with refused("2 vectors"):
-        load_word(parts, several)
+    assert_close(vector_of(load_word(parts, several), "<dog>"), rows)
+
+
+def stock_of(parts, **changes):
+    """A stock pipeline of copies, so that what it loads stays in it."""
+    networks = dict(unet=parts.unet, text_encoder=parts.text_encoder)
+    own = {name: deepcopy(o) for name, o in (networks | changes).items()}
+    tokenizer = deepcopy(parts.tokenizer)
+    pipe = replace(parts, tokenizer=tokenizer, **own).to_pipeline()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def copy_of(parts):
+    """Parts whose networks may be changed."""
+    own = dict(unet=deepcopy(parts.unet), text_encoder=deepcopy(parts.text_encoder))
+    return replace(parts, **own)
+
+
+def assert_drawn_as(pipe, parts, prompt="a red cat"):
+    """The stock pipeline draws what we draw."""
+    noise = randn((1, 4, 8, 8), make_generator(1))
+    options = dict(latents=noise, num_inference_steps=2, guidance_scale=5.0)
+    theirs = pipe(prompt, output_type="latent", **options).images
+    assert_close(generate(parts, prompt, **options).latents, theirs)
+
+
+WORDS = [  # of the file, key in it, vectors, what it is called
+    ("style", "emb_params", 1, "style"),
+    ("bad-hands_4", "emb_params", 4, "bad-hands_4"),
+    ("anything", "<two>", 2, "<two>"),
+    ("anything", "smooth", 3, "smooth"),
+    ("anything", "the old style", 2, "the old style"),
+    ("EasyStyle", "emb_params", 2, "EasyStyle"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
+@pytest.mark.parametrize("stem, key, k, word", WORDS)
+def test_words_of_other_tools(parts, tmp_path, stem, key, k, word):
+    file = tmp_path / f"{stem}.safetensors"
+    save_file({key: 0.3 * randn((k, 96), make_generator(0))}, file)
+    pipe = stock_of(parts)
+    pipe.load_textual_inversion(file, token=word)
+    learned = load_word(parts, file)
+    assert_drawn_as(pipe, learned, f"a {word} cat, {word}")
+    long = f"a {word} " + "cat " * 26 + f"{word} dog"
+    assert_drawn_as(pipe, learned, long)
+    save_word(tmp_path / "again.safetensors", learned, word)
+    again = load_word(parts, tmp_path / "again.safetensors")
+    assert_identical(word_table(again), word_table(learned))
+
+
+def test_a_word_of_several_vectors_is_one_word_everywhere(parts, tmp_path):
+    save_file(
+        {"<big toy>": randn((3, 96), make_generator(0))}, tmp_path / "toy.safetensors"
+    )
+    learned = load_word(parts, tmp_path / "toy.safetensors")
+    ids = tokenize(learned.tokenizer, "a <big toy> at night").input_ids[0]
+    places = dict(word_positions(learned.tokenizer, ids))
+    assert places == {"a": [1], "<big toy>": [2, 3, 4], "at": [5], "night": [6]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PromptWarning)
+        result = generate(learned, "a <big toy>", num_inference_steps=1, attention=True)
+    assert result.word_maps()[0] == ["a", "<big toy>"]
+    assert "<big toy>_1" not in known_words(learned.tokenizer)
+    long = "cat " * 28 + "<big toy> dog"
+    with pytest.warns(
+        PromptWarning, match="<big toy>', 'dog'|<big toy> dog|<big toy>, dog"
+    ):
+        last_latents(learned, long)
+
+
+def test_capitals_are_read_as_stock_reads_them_and_told(parts, tmp_path):
+    file = tmp_path / "EasyStyle.safetensors"
+    save_file({"emb_params": randn((2, 96), make_generator(0))}, file)
+    with pytest.warns(PromptWarning, match="word='easystyle'"):
+        load_word(parts, file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PromptWarning)
+        learned = load_word(parts, file, word="easystyle")
+    ids = tokenize(learned.tokenizer, "EasyStyle").input_ids[0]
+    assert word_positions(learned.tokenizer, ids) == [("easystyle", [1, 2])]
+
+
+@pytest.mark.parametrize(
+    "key, vectors, message",
+    [
+        ("<dog>", torch.zeros(0, 96), "another model"),
+        ("<dog>", torch.zeros(2, 3, 96), "another model"),
+        ("<dog>", torch.zeros(2, 768), "another model"),
+        ("<dog>", torch.full((2, 96), torch.nan), "not finite"),
+        (" ", torch.zeros(96), "must have a name"),
+        ("<|endoftext|>", torch.zeros(96), "already"),
+    ],
+)
+def test_words_that_are_refused(parts, tmp_path, key, vectors, message):
+    save_file({key: vectors}, tmp_path / "dog.safetensors")
+    with refused(message):
+        load_word(parts, tmp_path / "dog.safetensors")
+
+
+def test_a_word_must_not_become_a_vector_of_another(parts, tmp_path):
+    file = tmp_path / "dog.safetensors"
+    first = add_word(parts, "<toy>", torch.zeros(2, 96))
+    for word in ("<toy>", "<toy>_1", "<toy>_2"):
+        with refused("already"):
+            load_word(first, save_and(file, {word: torch.zeros(96)}))
+
+
+def save_and(file, tensors):
+    """The file, written."""
+    save_file(tensors, file)
+    return file
 
 
 def test_a_file_of_another_kind(parts, tmp_path):
@@ -216,6 +329,254 @@ def test_lora_file_without_the_prefix_of_a_pipeline(parts, styled, tmp_path):
     unet = deepcopy(parts.unet)
     load_lora(unet, tmp_path / "bare")
     assert_close(drawn_with(unet, parts), drawn_with(styled, parts))
+
+
+# How strong a LoRA is
+
+LAYERS = ["to_q", "to_v", "proj_in", "ff.net.2"]
+STRENGTHS = {
+    "alpha above rank": dict(r=2, lora_alpha=7),
+    "alpha below rank": dict(r=4, lora_alpha=1),
+    "an alpha for some": dict(r=2, lora_alpha=2, alpha_pattern={"to_v": 9}),
+    "a rank for some": dict(r=2, lora_alpha=3, rank_pattern={"to_q": 5}),
+    "both": dict(
+        r=2, lora_alpha=3, rank_pattern={"to_q": 5}, alpha_pattern={"to_q": 1}
+    ),
+    "rsLoRA": dict(r=4, lora_alpha=6, use_rslora=True),
+    "convolutions": dict(r=2, lora_alpha=5, target_modules=["conv1", "conv_shortcut"]),
+}
+
+
+def stirred(network, **config):
+    """A copy of a network with an adapter that changes something."""
+    network = deepcopy(network)
+    network.add_adapter(LoraConfig(**{"target_modules": LAYERS, **config}))
+    for i, (name, matrix) in enumerate(network.named_parameters()):
+        if "lora_" in name:
+            matrix.data = 0.1 * randn(matrix.shape, make_generator(i))
+    return network
+
+
+@pytest.mark.parametrize("config", STRENGTHS.values(), ids=STRENGTHS)
+def test_a_lora_comes_back_as_strong_as_it_was(parts, tmp_path, config):
+    trained = replace(parts, unet=stirred(parts.unet, **config))
+    save_lora(tmp_path, trained.unet)
+    loaded, pipe = copy_of(parts), stock_of(parts)
+    load_lora(loaded.unet, tmp_path)
+    pipe.load_lora_weights(tmp_path)
+    expected = last_latents(trained, "a cat")
+    assert_close(last_latents(loaded, "a cat"), expected)
+    assert not torch.allclose(last_latents(parts, "a cat"), expected, atol=1e-2)
+    assert_drawn_as(pipe, loaded)
+
+
+def test_a_lora_of_both_networks_and_its_scale(parts, tmp_path):
+    tower = stirred(
+        parts.text_encoder, r=2, lora_alpha=6, target_modules=["q_proj", "fc1"]
+    )
+    unet = stirred(parts.unet, r=3, lora_alpha=8, use_rslora=True)
+    trained = replace(parts, unet=unet, text_encoder=tower)
+    save_lora(tmp_path, trained)
+    pipe = stock_of(parts)
+    pipe.load_lora_weights(tmp_path, adapter_name="style")
+    loaded, half, none = copy_of(parts), copy_of(parts), copy_of(parts)
+    load_lora(loaded, tmp_path)
+    assert_close(last_latents(loaded, "a cat"), last_latents(trained, "a cat"))
+    assert_drawn_as(pipe, loaded)
+    load_lora(half, tmp_path, scale=0.5)
+    pipe.set_adapters("style", 0.5)
+    assert_drawn_as(pipe, half)
+    load_lora(none, tmp_path, scale=0)
+    assert_close(last_latents(none, "a cat"), last_latents(parts, "a cat"))
+    with refused("text encoder", "pass the parts"):
+        load_lora(deepcopy(parts.unet), tmp_path)
+
+
+def test_a_file_that_diffusers_wrote_for_a_unet_alone(parts, tmp_path):
+    trained = stirred(parts.unet, r=2, lora_alpha=9)
+    trained.save_lora_adapter(tmp_path)
+    unet = deepcopy(parts.unet)
+    load_lora(unet, tmp_path)
+    assert_close(drawn_with(unet, parts), drawn_with(trained, parts))
+
+
+# Files of other tools
+
+
+def kohya(network, start, kinds, alpha=lambda i: 2.0, rank=3):
+    """Matrices by the names of kohya's scripts, for some layers of a network."""
+    tensors, generator = {}, make_generator(0)
+    for i, (name, layer) in enumerate(network.named_modules()):
+        weight = getattr(layer, "weight", None)
+        if weight is None or weight.ndim < 2 or not name.endswith(kinds):
+            continue
+        key = f"{start}_{name.replace('.', '_')}"
+        ones = (1,) * (weight.ndim - 2)
+        down = torch.randn(rank, *weight.shape[1:], generator=generator)
+        up = torch.randn(weight.shape[0], rank, *ones, generator=generator)
+        tensors[f"{key}.lora_down.weight"] = 0.1 * down
+        tensors[f"{key}.lora_up.weight"] = 0.1 * up
+        if alpha(i) is not None:
+            tensors[f"{key}.alpha"] = torch.tensor(alpha(i))
+    return tensors
+
+
+def with_text(parts, start="lora_te_text_model", **options):
+    unet = kohya(parts.unet, "lora_unet", ("to_q", "to_out.0"), **options)
+    kinds = ("k_proj", "out_proj", "fc2")
+    text = kohya(parts.text_encoder, start, kinds, **options)
+    return unet | {
+        key.replace("_text_model_text_model", "_text_model"): o
+        for key, o in text.items()
+    }
+
+
+CONVOLUTIONS = (
+    "conv1",
+    "conv2",
+    "conv_shortcut",
+    "downsamplers.0.conv",
+    "time_emb_proj",
+)
+OTHERS = {
+    "text encoder": with_text,
+    "text encoder by its number": lambda parts: with_text(parts, "lora_te1_text_model"),
+    "an alpha for each": lambda parts: with_text(parts, alpha=lambda i: 1.0 + i % 3),
+    "no alpha": lambda parts: with_text(parts, alpha=lambda i: None),
+    "convolutions": lambda parts: kohya(parts.unet, "lora_unet", CONVOLUTIONS),
+    "feed-forward": lambda parts: kohya(
+        parts.unet, "lora_unet", ("ff.net.0.proj", "ff.net.2", "proj_in")
+    ),
+    "only the text encoder": lambda parts: {
+        key: o for key, o in with_text(parts).items() if key.startswith("lora_te")
+    },
+    "half": lambda parts: {key: o.half() for key, o in with_text(parts).items()},
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_loras_of_other_tools(parts, tmp_path, make):
+    file = tmp_path / "my style v2.safetensors"
+    save_file(make(parts), file, {"ss_network_alpha": "1"})
+    pipe = stock_of(parts)
+    pipe.load_lora_weights(str(tmp_path), weight_name=file.name)
+    for path in (file, str(file), tmp_path):
+        loaded = copy_of(parts)
+        load_lora(loaded, path)
+        assert_drawn_as(pipe, loaded)
+    assert not torch.allclose(
+        last_latents(loaded, "a cat"), last_latents(parts, "a cat"), atol=1e-3
+    )
+
+
+def test_a_folder_of_several_files(parts, tmp_path):
+    tensors = kohya(parts.unet, "lora_unet", ("to_q",))
+    for name in ("a.safetensors", "b.safetensors"):
+        save_file(tensors, tmp_path / name)
+    with refused("2 .safetensors files", "name one"):
+        load_lora(deepcopy(parts.unet), tmp_path)
+    save_file(tensors, tmp_path / LORA_FILE)
+    load_lora(deepcopy(parts.unet), tmp_path)
+
+
+UP = "lora_unet_mid_block_resnets_0_conv1"
+QUERY = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+STRANGE = {
+    "DoRA": {f"{QUERY}.dora_scale": torch.ones(128, 1)},
+    "LoHa": {f"{QUERY}.hada_w1_a": torch.ones(128, 2)},
+    "LoKr": {f"{QUERY}.lokr_w1": torch.ones(2, 2)},
+    "third matrix": {f"{UP}.lora_mid.weight": torch.ones(2, 2, 3, 3)},
+    "cannot read": {"lora_unet_mid.diff": torch.ones(2)},
+    "does not fit this UNet": {
+        f"{QUERY}_x.lora_down.weight": torch.ones(2, 128),
+        f"{QUERY}_x.lora_up.weight": torch.ones(128, 2),
+    },
+    "does not fit": {"bundle_emb.toy": torch.ones(2)},
+}
+
+
+@pytest.mark.parametrize("message", STRANGE)
+def test_loras_of_other_methods(parts, tmp_path, message):
+    file = tmp_path / "style.safetensors"
+    save_file(kohya(parts.unet, "lora_unet", ("to_v",)) | STRANGE[message], file)
+    unet = deepcopy(parts.unet)
+    with refused(
+        message.split(" ", 1)[-1] if message == "cannot read" else message, str(file)
+    ):
+        load_lora(unet, file)
+    assert not hasattr(unet, "peft_config")
+
+
+SIZES = {
+    "another kernel": [(f"{UP}.lora_down.weight", (3, 128, 1, 1))],
+    "no second matrix of its rank": [(f"{UP}.lora_up.weight", (128, 2, 1, 1))],
+    "linear for a convolution": [
+        (f"{UP}.lora_down.weight", (3, 128)),
+        (f"{UP}.lora_up.weight", (128, 3)),
+    ],
+}
+
+
+@pytest.mark.parametrize("changes", SIZES.values(), ids=SIZES)
+def test_convolutions_of_another_size(parts, tmp_path, changes):
+    tensors = kohya(parts.unet, "lora_unet", ("conv1",))
+    tensors |= {key: torch.ones(shape) for key, shape in changes}
+    save_file(tensors, tmp_path / "style.safetensors")
+    unet = deepcopy(parts.unet)
+    with refused("does not fit this UNet"):
+        load_lora(unet, tmp_path)
+    assert not hasattr(unet, "peft_config")
+
+
+def test_a_text_encoder_of_another_model(parts, tmp_path):
+    tensors = with_text(parts)
+    key = next(key for key in tensors if key.startswith("lora_te") and "down" in key)
+    save_file(tensors | {key: torch.ones(3, 768)}, tmp_path / "style.safetensors")
+    loaded = copy_of(parts)
+    with refused("does not fit this text encoder"):
+        load_lora(loaded, tmp_path)
+    assert not hasattr(loaded.unet, "peft_config")
+
+
+def test_dora_of_peft(parts, tmp_path):
+    save_lora(
+        tmp_path, stirred(parts.unet, r=2, target_modules=["to_q"], use_dora=True)
+    )
+    with refused("DoRA", "drawn wrong"):
+        load_lora(deepcopy(parts.unet), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "{",
+        '{"unet.r": 7}',
+        '{"unet.new_field": 1}',
+        '{"unet.use_dora": true, "unet.r": 3}',
+        "[1]",
+    ],
+)
+def test_metadata_that_do_not_belong(parts, tmp_path, metadata):
+    save_lora(tmp_path, stirred(parts.unet, r=3))
+    tensors = deepcopy(load_file(tmp_path / LORA_FILE))
+    save_file(tensors, tmp_path / LORA_FILE, {"lora_adapter_metadata": metadata})
+    unet = deepcopy(parts.unet)
+    with refused(LORA_FILE):
+        load_lora(unet, tmp_path)
+    assert not hasattr(unet, "peft_config")
+
+
+def test_names_and_scales_of_adapters(parts, styled, tmp_path):
+    save_lora(tmp_path, styled)
+    unet = deepcopy(parts.unet)
+    load_lora(unet, tmp_path, "one")
+    with refused("'one' already"):
+        load_lora(unet, tmp_path, "one")
+    for scale in (float("nan"), float("inf"), "loud", None, True):
+        with refused("scale must be a number"):
+            load_lora(unet, tmp_path, "two", scale=scale)
+    with refused("no adapter 'two'"):
+        save_lora(tmp_path, unet, "two")
 
 
 def renamed(layers, old, new):

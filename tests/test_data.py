@@ -383,3 +383,14 @@ def test_a_listed_folder_is_no_picture(listed):
     (listed / "sub.png").mkdir()
     write_metadata(listed, [{"file_name": "sub.png", "text": "a folder"}])
     not_opened(listed, "sub.png, which is missing")
+
+
+@pytest.mark.parametrize("mode, suffix", [("CMYK", "jpg"), ("LA", "png"), ("L", "tif")])
+def test_a_folder_reads_as_to_tensor_does(tmp_path, mode, suffix):
+    image = paint("red", (64, 64)).rotate(30).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    picture = only(tmp_path, image, f"a.{suffix}", exif=exif)
+    with Image.open(tmp_path / f"a.{suffix}") as file:
+        expected = (to_tensor(file)[0] + 1) * 127.5
+    assert torch.equal(picture, expected)

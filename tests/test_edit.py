@@ -1,8 +1,10 @@
 """Editing equals diffusers' own pipelines, and bad input ends in one clear sentence."""
 
 import functools
+import warnings
 from dataclasses import replace
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from PIL import Image, ImageDraw
 from sdlearn.attention import attention
 from sdlearn.core import make_generator, randn, to_images
 from sdlearn.edit import edit_prompt, image_to_image, inpaint, share_attention, slerp
+from sdlearn.masks import MaskWarning
 from sdlearn.parts import GUIDANCE_SCALE, Settings, make_scheduler
 from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step, ddpm_step, dpm_step, euler_step
@@ -100,9 +103,206 @@ def test_arguments(edit, kwargs):
     assert_same(edit, build("tiny"), "ddim", **kwargs)
 
 
-@pytest.mark.parametrize("scheduler", ["ddpm", "euler-a"])
-def test_random_schedulers(scheduler):
-    assert_same(image_to_image, build("tiny"), scheduler, strength=0.7)
+def random_dpm(parts):
+    """DPM++ SDE as stock draws it, with the noise levels of the parts."""
+    cls = diffusers.DPMSolverMultistepScheduler
+    return cls.from_config(parts.scheduler.config, algorithm_type="sde-dpmsolver++")
+
+
+@pytest.mark.parametrize("strength", [0.7, 1.0])
+@pytest.mark.parametrize("scheduler", ["ddpm", "euler-a", "dpm++ sde"])
+@each_edit
+def test_random_schedulers(edit, scheduler, strength):
+    parts = build("tiny")
+    if scheduler == "dpm++ sde":
+        scheduler = random_dpm(parts)
+    assert_same(edit, parts, scheduler, strength=strength)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        dict(image=IMAGES[0]),
+        dict(prompt=PROMPTS[0], image=IMAGES[1], num_inference_steps=7),
+        dict(prompt=["a cat", "a dog", "two fish"], image=IMAGES[0], strength=0.6),
+        dict(guidance_scale=1.0),
+        dict(eta=0.7),
+    ],
+    ids=lambda kwargs: "-".join(kwargs),
+)
+@pytest.mark.parametrize("scheduler", ["euler-a", "ddim"])
+@no_warning
+def test_random_inpainting(scheduler, kwargs):
+    assert_same(paint_part, build("tiny"), scheduler, **kwargs)
+
+
+# UNets of nine channels
+
+
+@functools.cache
+def reading_masks(kind):
+    """Parts whose UNet was made for inpainting."""
+    parts = build(kind)
+    torch.manual_seed(2)
+    unet = type(parts.unet).from_config(parts.unet.config, in_channels=9)
+    return replace(parts, unet=unet.eval())
+
+
+@pytest.mark.parametrize("strength", [0.6, 1.0])
+@pytest.mark.parametrize("scheduler", ["ddim", "euler-a", "heun", "dpm++", "pndm"])
+def test_a_unet_that_reads_masks(scheduler, strength):
+    assert_same(paint_part, reading_masks("tiny"), scheduler, strength=strength)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "sd2"])
+def test_kinds_that_read_masks(kind):
+    assert_same(paint_part, reading_masks(kind), "ddim")
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        dict(image=IMAGES[0]),
+        dict(prompt="a dog", image=IMAGES[1], guidance_scale=1.0),
+        dict(negative_prompt=["a dog", ""], strength=0.5),
+    ],
+    ids=lambda kwargs: "-".join(kwargs),
+)
+@no_warning
+def test_arguments_with_a_unet_that_reads_masks(kwargs):
+    assert_same(paint_part, reading_masks("tiny"), "euler-a", **kwargs)
+
+
+def test_a_unet_that_reads_masks_is_itself_again():
+    parts = reading_masks("tiny")
+
+    def fail(*args):
+        raise RuntimeError("stop")
+
+    breaking = parts.unet.conv_out.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="stop"):
+        paint_part(parts, PROMPTS[0], IMAGES[0], **FOUR)
+    breaking.remove()
+    assert not any(module._forward_pre_hooks for module in parts.unet.modules())
+
+
+def test_what_is_kept_of_a_unet_that_reads_masks():
+    recorded = dict(trajectory=True, attention=True, seed=0, **FOUR)
+    result = paint_part(reading_masks("tiny"), PROMPTS[0], IMAGES[0], **recorded)
+    assert result.trajectory[0][1].shape == (1, 4, 8, 8)
+    assert result.latents.isfinite().all()
+
+
+# Pictures and masks as people have them
+
+
+def turned(image, orientation):
+    """The picture as a camera stores it that was held another way."""
+    back = {3: "ROTATE_180", 6: "ROTATE_90", 8: "ROTATE_270"}[orientation]
+    stored = image.transpose(getattr(Image.Transpose, back))
+    stored.getexif()[0x0112] = orientation
+    return stored
+
+
+def on_disk(path, image):
+    """A picture as it comes back from a file."""
+    image.save(path, exif=image.getexif())
+    return Image.open(path)
+
+
+WIDE = IMAGES[0].resize((80, 48))
+WIDE_MASK = MASK.resize((80, 48))
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_picture_that_lies(tmp_path, suffix, orientation):
+    file = on_disk(tmp_path / f"lying.{suffix}", turned(WIDE, orientation))
+    how = dict(strength=0.5, seed=0, **FOUR)
+    expected = image_to_image(build("tiny"), "a cat", WIDE, **how)
+    result = image_to_image(build("tiny"), "a cat", file, **how)
+    assert_identical(result.latents, expected.latents)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_picture_and_a_mask_that_lie(orientation):
+    how = dict(prompt="a cat", seed=0, **FOUR)
+    expected = inpaint(build("tiny"), image=WIDE, mask=WIDE_MASK, **how)
+    lying = dict(image=turned(WIDE, orientation), mask=turned(WIDE_MASK, orientation))
+    assert_identical(inpaint(build("tiny"), **lying, **how).latents, expected.latents)
+    lying = dict(image=turned(WIDE, orientation), mask=WIDE_MASK)
+    assert_identical(inpaint(build("tiny"), **lying, **how).latents, expected.latents)
+
+
+def test_the_file_is_left_as_it_was():
+    lying = turned(WIDE, 6)
+    image_to_image(build("tiny"), "a cat", lying, **FOUR)
+    assert lying.size == (48, 80) and lying.getexif()[0x0112] == 6
+
+
+GRAY_MASK = np.asarray(MASK)
+
+
+def clear_mask(mode):
+    """White strokes on a transparent ground."""
+    mask = Image.new(mode, MASK.size, "white")
+    mask.putalpha(MASK)
+    return mask
+
+
+MASKS = {
+    "1": MASK.convert("1"),
+    "P": MASK.convert("P"),
+    "RGB": MASK.convert("RGB"),
+    "RGBA": MASK.convert("RGBA"),
+    "CMYK": MASK.convert("CMYK"),
+    "LA": MASK.convert("LA"),
+    "I": MASK.convert("I"),
+    "F": MASK.convert("F"),
+    "I;16": Image.fromarray(GRAY_MASK.astype(np.uint16) * 257),
+    "zero and one": Image.fromarray((GRAY_MASK > 0).astype(np.int32)),
+    "fractions": Image.fromarray((GRAY_MASK / 255).astype(np.float32)),
+    "bool": Image.fromarray(GRAY_MASK > 0),
+    "transparent": clear_mask("RGB"),
+    "transparent gray": clear_mask("L"),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_masks_of_every_mode(mask):
+    how = dict(image=IMAGES[0], prompt="a cat", seed=0, num_inference_steps=2)
+    expected = inpaint(build("tiny"), mask=MASK, **how).latents
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MaskWarning)
+        assert_identical(inpaint(build("tiny"), mask=mask, **how).latents, expected)
+
+
+def line(*box):
+    """A mask with one white box."""
+    mask = Image.new("L", (64, 64))
+    ImageDraw.Draw(mask).rectangle(box, fill=255)
+    return mask
+
+
+NOTED_MASKS = {
+    "empty": (Image.new("1", (64, 64)), "no white part"),
+    "dark": (MASK.point(lambda value: value // 3), "no white part"),
+    "labels": (MASK.point(lambda value: value // 255), "no white part"),
+    "transparent": (Image.new("RGBA", (64, 64), (255, 255, 255, 0)), "no white part"),
+    "thin": (line(0, 9, 63, 13), "so thin"),
+    "a dot": (line(33, 33, 38, 38).convert("RGB"), "so thin"),
+    "red": (Image.merge("RGB", (MASK, *[Image.new("L", (64, 64))] * 2)), "colors"),
+    "yellow": (Image.merge("RGB", (MASK, MASK, Image.new("L", (64, 64)))), "colors"),
+}
+
+
+@pytest.mark.parametrize("mask, words", NOTED_MASKS.values(), ids=NOTED_MASKS)
+def test_masks_that_are_noted(mask, words):
+    with pytest.warns(MaskWarning, match=words) as caught:
+        inpaint(build("tiny"), mask=mask, **A_CAT)
+    assert {note.filename for note in caught} == {__file__}
+    for note in caught:
+        assert str(note.message).endswith(".")
 
 
 def test_a_wide_picture():
@@ -302,11 +502,17 @@ def test_bad_masks(mask, words):
         inpaint(build("tiny"), mask=mask, **A_CAT)
 
 
+def test_a_unet_made_for_inpainting():
+    with refused("9 channels instead of the 4", "inpaint"):
+        image_to_image(reading_masks("tiny"), **A_CAT)
+
+
+@pytest.mark.parametrize("channels", [5, 8])
 @each_edit
-def test_a_unet_made_for_inpainting(edit):
+def test_a_unet_of_other_channels(edit, channels):
     parts = build("tiny")
-    unet = type(parts.unet).from_config(parts.unet.config, in_channels=9)
-    with refused("9 channels instead of the 4"):
+    unet = type(parts.unet).from_config(parts.unet.config, in_channels=channels)
+    with refused(f"{channels} channels instead of the 4"):
         edit(replace(parts, unet=unet), **A_CAT)
 
 

@@ -1,19 +1,24 @@
 """Bad input ends in one clear sentence that says what was wrong and what to do."""
 
+import copy
 import shutil
+from dataclasses import replace
 
+import diffusers
+import numpy as np
 import pytest
 import torch
 
 from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator
-from sdlearn.parts import make_scheduler
+from sdlearn.parts import Settings, make_scheduler
 from sdlearn.pipeline import PromptWarning, generate
 from sdlearn.sheet import stages_sheet
 
 from .conftest import refused, shortly
 
 PROMPT = "a red cat"
+NAN, INF = float("nan"), float("inf")
 ODD, TWO = torch.zeros(1, 4, 9, 8), torch.zeros(2, 4, 8, 8)
 SHAPE = "latents must have the shape (1, 4, 8, 8)"
 
@@ -43,6 +48,39 @@ def draw(parts, prompt=PROMPT, **kwargs):
         (dict(scheduler="best"), ["no scheduler 'best'", "ddim"]),
         (dict(scheduler=7), ["or a step function", "7"]),
         (dict(steps=3), ["no setting 'steps'", "num_inference_steps"]),
+        (dict(num_inference_steps=True), ["num_inference_steps", "not True"]),
+        (dict(num_inference_steps="9"), ["num_inference_steps", "not '9'"]),
+        (dict(num_inference_steps=None), ["num_inference_steps", "not None"]),
+        (dict(settings=None), ["settings must be made with Settings", "None"]),
+        (dict(settings={"seed": 3}), ["settings must be made with Settings"]),
+        (dict(height="64"), ["multiples of 8", "'64'"]),
+        (dict(height=0), ["multiples of 8", "not 0"]),
+        (dict(width=64.0), ["multiples of 8", "64.0"]),
+        (dict(width=True), ["multiples of 8", "True"]),
+        (dict(width=[64]), ["multiples of 8", "[64]"]),
+        (dict(latents=np.zeros((1, 4, 9, 8))), [SHAPE, "(1, 4, 9, 8)"]),
+        (dict(latents=[0.0, 1.0]), [SHAPE, "(2,)"]),
+        (dict(latents="noise"), ["latents must be a tensor of numbers", "str"]),
+        (dict(latents=7), [SHAPE, "()"]),
+        (dict(latents={"a": 1}), ["latents must be a tensor of numbers", "dict"]),
+        (dict(latents=torch.full((1, 4, 8, 8), NAN)), ["latents must be finite"]),
+        (dict(latents=torch.full((1, 4, 8, 8), INF)), ["latents must be finite"]),
+        (dict(latents=torch.zeros(1, 4, 8, 8) * 1j), ["latents must be finite real"]),
+        (dict(generator=7), ["generator must come from make_generator", "7"]),
+        (dict(generator="7"), ["generator must come from make_generator", "'7'"]),
+        (dict(generator=[]), ["one for each of 1", "a list of 0"]),
+        (dict(generator=[make_generator(0)] * 2), ["one for each of 1", "list of 2"]),
+        (dict(generator=[7]), ["Each generator", "make_generator(seed)", "7"]),
+        (dict(after_step=7), ["after_step must be a function", "7"]),
+        (dict(scheduler=2.5), ["or a step function", "2.5"]),
+        (dict(scheduler=True), ["or a step function", "True"]),
+        (dict(scheduler=["ddim"]), ["or a step function", "['ddim']"]),
+        (dict(scheduler={}), ["or a step function", "{}"]),
+        (dict(scheduler=dict), ["or a step function", "<class 'dict'>"]),
+        (dict(scheduler=int), ["or a step function", "<class 'int'>"]),
+        (dict(scheduler=torch.nn.Linear(2, 2)), ["or a step function", "Linear"]),
+        (dict(scheduler=len), ["A step must be a function of", "len"]),
+        (dict(scheduler=lambda sample: sample), ["A step must be a function of"]),
     ],
     ids=shortly,
 )
@@ -51,10 +89,174 @@ def test_arguments(parts, kwargs, words):
         draw(parts, **kwargs)
 
 
+NUMBERS = {
+    "guidance_scale": "a number of at least 0",
+    "guidance_rescale": "a number from 0 to 1",
+    "eta": "a number from 0 to 1",
+}
+NO_NUMBERS = [NAN, INF, -INF, "7.5", None, True, [7.5], 7.5j, -0.1, torch.ones(2)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_no_numbers(parts, name, value):
+    with refused(f"{name} must be {NUMBERS[name]}, not "):
+        draw(parts, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["guidance_rescale", "eta"])
+def test_numbers_above_one(name):
+    with refused(f"{name} must be a number from 0 to 1, not 1.5"):
+        Settings(**{name: 1.5})
+
+
+@pytest.mark.parametrize("seed", ["7", -1, 2.0, NAN, True, [1], 2**64], ids=repr)
+def test_seeds(parts, seed):
+    with refused("seed must be a whole number from 0 to"):
+        generate(parts, PROMPT, seed=seed)
+
+
+@pytest.mark.parametrize("nothing", [None, 7, "tiny", {}], ids=repr)
+def test_no_parts(nothing):
+    with refused("parts must come from load_parts", repr(nothing)):
+        draw(nothing)
+
+
+def test_numbers_of_numpy_are_numbers(parts):
+    ours = dict(num_inference_steps=2, guidance_scale=2.5, seed=3, height=64)
+    theirs = dict(
+        num_inference_steps=np.int64(2),
+        guidance_scale=np.float64(2.5),
+        seed=np.int64(3),
+        height=np.int32(64),
+    )
+    by_ours = generate(parts, PROMPT, **ours).latents
+    assert torch.equal(generate(parts, PROMPT, **theirs).latents, by_ours)
+
+
+def test_latents_of_numpy_and_lists(parts):
+    latents = torch.randn(1, 4, 8, 8, generator=make_generator(0))
+    expected = draw(parts, latents=latents).latents
+    for same in (latents.numpy(), latents.double().numpy(), latents.tolist()):
+        assert torch.equal(draw(parts, latents=same).latents, expected)
+
+
+UNFIT = [
+    diffusers.FlowMatchEulerDiscreteScheduler,
+    diffusers.FlowMatchHeunDiscreteScheduler,
+    diffusers.KarrasVeScheduler,
+    diffusers.RePaintScheduler,
+    diffusers.ScoreSdeVeScheduler,
+    diffusers.DDPMWuerstchenScheduler,
+    diffusers.VQDiffusionScheduler,
+    diffusers.UNet2DConditionModel,
+]
+
+
+@pytest.mark.parametrize("kind", UNFIT, ids=lambda kind: kind.__name__)
+def test_a_scheduler_for_other_models(parts, kind):
+    with refused(f"{kind.__name__} cannot be used here (", "pass one of pndm, ddim"):
+        draw(parts, scheduler=kind)
+
+
+def test_an_instance_for_other_models(parts):
+    with refused("FlowMatchEulerDiscreteScheduler cannot be used here"):
+        draw(parts, scheduler=diffusers.FlowMatchEulerDiscreteScheduler())
+
+
+def test_a_scheduler_that_cannot_make_so_many_steps(parts):
+    with refused("LCMScheduler cannot be used here (", "50"):
+        draw(parts, scheduler=diffusers.LCMScheduler, num_inference_steps=60)
+
+
+# Networks whose numbers are no numbers
+
+DAMAGES = [
+    ("vae", "decoder.conv_in.weight", "The VAE gave"),
+    ("vae", "post_quant_conv.bias", "The VAE gave"),
+    ("unet", "conv_in.bias", "The UNet gave"),
+    ("unet", "time_embedding.linear_1.weight", "The UNet gave"),
+    ("text_encoder", "final_layer_norm.weight", "The text encoder gave"),
+]
+
+
+def damaged(parts, part, weight, value):
+    """Parts of which one has a weight that is no number."""
+    network = copy.deepcopy(getattr(parts, part))
+    name = next(n for n, _ in network.named_parameters() if n.endswith(weight))
+    network.get_parameter(name).data.fill_(value)
+    return replace(parts, **{part: network})
+
+
+@pytest.mark.parametrize("part, weight, words", DAMAGES, ids=shortly)
+@pytest.mark.parametrize("value", [NAN, INF], ids=repr)
+def test_numbers_that_are_not_finite(parts, part, weight, words, value):
+    broken = damaged(parts, part, weight, value)
+    with refused(words, "not finite", "dtype=torch.float32", "take another"):
+        draw(broken)
+
+
+def test_a_vae_that_cannot_encode(parts):
+    broken = damaged(parts, "vae", "encoder.conv_in.bias", NAN)
+    with refused("The VAE gave", "not finite"):
+        broken.encode(torch.zeros(1, 3, 64, 64), make_generator(0))
+
+
+def test_half_precision_that_overflows(parts):
+    half = copy.deepcopy(parts.unet).to(torch.bfloat16)
+    half.conv_out.weight.data.fill_(3e38)
+    rest = [
+        copy.deepcopy(net).to(torch.bfloat16) for net in (parts.text_encoder, parts.vae)
+    ]
+    broken = replace(parts, unet=half, text_encoder=rest[0], vae=rest[1])
+    with refused("The UNet gave", "dtype=torch.float32"):
+        draw(broken)
+
+
+def test_far_too_much_guidance(parts):
+    with refused("The UNet gave", "lower guidance_scale"):
+        draw(parts, guidance_scale=1e38, num_inference_steps=3)
+
+
+def test_a_step_that_gives_nan(parts):
+    def step(sample, noise_pred, a, a_prev, noise=None, last=None):
+        return sample * NAN
+
+    for steps in (1, 3):
+        with refused("The scheduler gave", "take another scheduler"):
+            draw(parts, scheduler=step, num_inference_steps=steps)
+
+
+def test_a_unet_that_takes_more_than_latents(parts):
+    nine = diffusers.UNet2DConditionModel.from_config(parts.unet.config, in_channels=9)
+    with refused("takes 9 channels instead of the 4", "inpaint"):
+        draw(replace(parts, unet=nine))
+
+
+# What is kept of a picture
+
+
 def test_stages_need_stages(parts):
     result = draw(parts)
-    with refused("trajectory=True"):
-        stages_sheet(parts, result)
+    for wrong in (result, result.images[0], None):
+        with refused("trajectory=True"):
+            stages_sheet(parts, wrong)
+
+
+@pytest.mark.parametrize("index", [5, 1, -1, "0", None, 0.0, True], ids=repr)
+def test_no_such_picture(parts, index):
+    result = draw(parts, trajectory=True, attention=True)
+    with refused("index must be a whole number from 0 to 0, not "):
+        stages_sheet(parts, result, index)
+    with refused("index must be a whole number from 0 to 0, not "):
+        result.word_maps(index)
+
+
+@pytest.mark.parametrize("step", [1, -1, "0", 0.5], ids=repr)
+def test_no_such_step(parts, step):
+    result = draw(parts, attention=True)
+    with refused("step must be a whole number from 0 to 0, not "):
+        result.word_maps(step=step)
 
 
 def test_word_maps_need_attention(parts):

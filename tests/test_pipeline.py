@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,87 @@ def test_trajectory(parts, name):
     _, noisy, pred = result.trajectory[0]
     assert noisy.shape == pred.shape == (1, 4, 8, 8)
     assert 0.8 < noisy.std() < 1.2
+
+
+WITHOUT_ALPHAS = {  # do they say which picture they have in mind?
+    diffusers.EDMEulerScheduler: True,
+    diffusers.EDMDPMSolverMultistepScheduler: True,
+    diffusers.IPNDMScheduler: False,
+    diffusers.CMStochasticIterativeScheduler: False,
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_ALPHAS, ids=lambda kind: kind.__name__)
+def test_schedulers_without_alphas_cumprod(parts, kind):
+    how = dict(num_inference_steps=3, guidance_scale=GUIDANCE_SCALE)
+    plain = draw(parts, scheduler=kind, **how)
+    pipe = parts.to_pipeline()
+    pipe.scheduler = kind.from_config({"clip_sample": False, **parts.scheduler.config})
+    stock = pipe(PROMPT, generator=make_generator(0), output_type="latent", **how)
+    torch.testing.assert_close(plain.latents, stock.images, atol=1e-5, rtol=1e-5)
+    kept = draw(parts, scheduler=kind, trajectory=True, attention=True, **how)
+    torch.testing.assert_close(kept.latents, plain.latents, atol=1e-3, rtol=1e-3)
+    assert stages_sheet(parts, kept).width == 1600
+    last_guess = kept.trajectory[-1][2]
+    if WITHOUT_ALPHAS[kind]:
+        torch.testing.assert_close(last_guess, kept.latents)
+    else:
+        assert last_guess is None
+
+
+def test_a_guess_that_is_not_finite_is_left_out_of_the_sheet(parts):
+    result = draw(parts, trajectory=True, attention=True)
+    t, noisy, guess = result.trajectory[0]
+    result.trajectory[0] = t, noisy, guess * float("inf")
+    assert stages_sheet(parts, result).width == 1600
+
+
+# One generator for each picture
+
+
+def generators(*seeds):
+    return [make_generator(seed) for seed in seeds]
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler-a", "ddpm", "dpm++"])
+def test_a_list_of_generators_draws_as_the_stock_pipeline_does(parts, name):
+    how = dict(num_inference_steps=3, guidance_scale=GUIDANCE_SCALE)
+    prompts = [PROMPT, "two fish", PROMPT]
+    ours = generate(
+        parts, prompts, scheduler=name, generator=generators(5, 1, 5), **how
+    )
+    pipe = parts.to_pipeline()
+    pipe.scheduler = make_scheduler(parts, name, 3)
+    stock = pipe(
+        prompts, generator=generators(5, 1, 5), output_type="latent", **how
+    ).images
+    torch.testing.assert_close(ours.latents, stock, atol=1e-5, rtol=1e-5)
+    assert_close(ours.latents[0], ours.latents[2])
+    alone = generate(
+        parts, "two fish", scheduler=name, generator=make_generator(1), **how
+    )
+    torch.testing.assert_close(ours.latents[1:2], alone.latents, atol=1e-4, rtol=1e-4)
+
+
+def test_a_step_of_ours_takes_a_list_of_generators(parts):
+    step = partial(ddim_step, eta=1.0)
+    both = draw(parts, [PROMPT] * 2, scheduler=step, generator=generators(1, 2))
+    alone = draw(parts, PROMPT, scheduler=step, seed=2)
+    torch.testing.assert_close(both.latents[1:], alone.latents, atol=1e-4, rtol=1e-4)
+
+
+def test_a_tuple_or_one_in_a_list(parts):
+    expected = draw(parts, seed=3).latents
+    for generator in (generators(3), tuple(generators(3))):
+        assert torch.equal(draw(parts, generator=generator).latents, expected)
+
+
+def test_each_picture_is_encoded_with_its_own_generator(parts):
+    images = torch.rand(2, 3, 64, 64, generator=make_generator(0)) * 2 - 1
+    both = parts.encode(images, generators(1, 2))
+    for image, latents, seed in zip(images, both, (1, 2)):
+        alone = parts.encode(image[None], make_generator(seed))
+        assert torch.equal(latents[None], alone)
 
 
 def test_every_prompt_of_a_batch_gets_its_own_picture(parts):

@@ -1,15 +1,17 @@
 """The training loop: what it is given, how it ends, and what is left behind."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from sdlearn import training
 from sdlearn.data import Endless
 from sdlearn.training import TrainingSettings, load_state, save_state, train
 
-from .conftest import assert_close, assert_identical
+from .conftest import assert_close, assert_identical, refused
 
 NUMBERS = Endless(lambda i: torch.tensor([float(i % 5)]))
 
@@ -45,6 +47,130 @@ def test_half_and_full_precision_in_one_process():
 def test_wrong_settings_are_named(setting, error, words):
     with pytest.raises(error, match=words):
         short(network(), **setting)
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("steps", 0, ["steps", "at least 1", "not 0"]),
+        ("steps", -3, ["not -3"]),
+        ("steps", "six", ["'six'"]),
+        ("steps", 2.5, ["2.5"]),
+        ("steps", None, ["None"]),
+        ("steps", True, ["True"]),
+        ("batch_size", 0, ["batch_size", "at least 1"]),
+        ("batch_size", "2", ["'2'"]),
+        ("save_every", 0, ["save_every"]),
+        ("workers", -1, ["workers"]),
+        ("lr", NAN, ["lr", "nan"]),
+        ("lr", INFINITE, ["lr", "inf"]),
+        ("lr", -0.1, ["lr", "-0.1"]),
+        ("lr", "fast", ["'fast'"]),
+        ("ema_decay", 1.5, ["ema_decay", "0 to 1"]),
+        ("ema_decay", NAN, ["ema_decay"]),
+        ("seed", 0.5, ["seed"]),
+        ("seed", -1, ["seed"]),
+        ("seed", 10**15, ["seed"]),
+        ("mixed_precision", 16, ["'no' or 'bf16'"]),
+    ],
+)
+def test_what_no_training_can_have(name, value, words):
+    model = network()
+    with refused(*words):
+        train(model, loss_fn, NUMBERS, **{"steps": 2, name: value})
+    assert_identical(model.weight, network().weight)
+
+
+@pytest.mark.parametrize("number", [2, np.int64(2), np.uint8(2)])
+def test_any_whole_number_will_do(number):
+    losses = train(network(), loss_fn, NUMBERS, steps=number, batch_size=number)
+    assert len(losses) == 2
+
+
+def test_the_largest_seed_trains():
+    assert len(short(network(), seed=2**38)) == 6
+
+
+NO_DATA = [iter([1.0]), {1.0, 2.0}, None, 5, "text", {"pictures": [1.0]}]
+
+
+@pytest.mark.parametrize("dataset", NO_DATA, ids=lambda data: type(data).__name__)
+def test_data_without_numbered_items(dataset):
+    with refused("Endless", type(dataset).__name__):
+        short(network(), dataset)
+
+
+@pytest.mark.parametrize("empty", [(), torch.zeros(0, 1), np.zeros((0, 1))], ids=type)
+def test_other_data_with_nothing_in_it(empty):
+    with refused("nothing to repeat"):
+        short(network(), empty)
+
+
+def places_not_to_write(folder):
+    """A folder in place of the file, a file in place of the folder, and no name."""
+    (folder / "file").write_text("taken")
+    (folder / "folder").mkdir()
+    return [folder / "folder", folder / "file/state", folder / "file/a/b", f"{folder}/"]
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_checkpoint_that_cannot_be_written(tmp_path, which):
+    path = places_not_to_write(tmp_path)[which]
+    before = sorted(tmp_path.rglob("*"))
+    trained = []
+    with refused("cannot be written", error=OSError):
+        short(network(), checkpoint=path, on_step=lambda *given: trained.append(given))
+    assert not trained
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_not_there_yet_is_made(tmp_path):
+    path = tmp_path / "new/folder/state.safetensors"
+    short(network(), checkpoint=path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def write_nonsense(path):
+    path.write_bytes(b"nonsense")
+
+
+def write_nothing(path):
+    path.touch()
+
+
+def write_a_part(path):
+    short(network(), checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def write_weights_only(path):
+    save_file(network().state_dict(), path)
+
+
+def write_another_network(path):
+    short(torch.nn.Linear(1, 9), checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_nonsense,
+        write_nothing,
+        write_a_part,
+        write_weights_only,
+        write_another_network,
+    ],
+)
+def test_a_checkpoint_that_is_none_of_this_training(tmp_path, write):
+    path = tmp_path / "state.safetensors"
+    write(path)
+    before = path.read_bytes()
+    with refused(str(path), "delete it"):
+        short(network(), checkpoint=path)
+    assert path.read_bytes() == before
 
 
 def test_settings_cannot_change_on_the_way():
