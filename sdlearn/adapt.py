@@ -31,9 +31,9 @@ from safetensors.torch import save_file
 from .core import replace_on_success
 from .data import Endless
 from .denoiser import diffusion_loss
+from .fits import check_fit
 from .lora import (
     LORA_FILE,
-    check_fit,
     put_lora,
     read_lora,
     read_tensors,
@@ -41,7 +41,8 @@ from .lora import (
 )
 from .parts import Parts
 from .pipeline import PromptWarning
-from .text import reads_in_full, tokenize, vectors_of_words
+from .text import tokenize
+from .words import reads_in_full, vectors_of_words
 from .training import train
 
 

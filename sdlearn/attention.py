@@ -21,7 +21,7 @@ import torch
 from matplotlib import colormaps
 from torch.nn import functional as F
 
-from .text import words_of
+from .words import words_of
 
 
 # %% ../nbs/09_attention.ipynb #ed28873a

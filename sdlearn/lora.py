@@ -5,23 +5,22 @@
 # %% auto #0
 __all__ = [
     "LORA_FILE",
+    "PREFIXES",
     "read_tensors",
     "LoraFile",
     "read_lora",
-    "check_fit",
+    "short_reason",
     "put_lora",
     "write_lora",
 ]
 
 # %% ../nbs/15a_lora.ipynb #458e915e
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers.utils import (
     convert_state_dict_to_diffusers,
-    convert_state_dict_to_peft,
     convert_unet_state_dict_to_peft,
 )
 from peft import LoraConfig, get_peft_model_state_dict
@@ -78,7 +77,7 @@ def _find_lora(
 
 
 # %% ../nbs/15a_lora.ipynb #1622abf0
-_PREFIXES = ("unet.", "text_encoder.")  # of the layers' names in a pipeline's file
+PREFIXES = ("unet.", "text_encoder.")  # of the layers' names in a pipeline's file
 
 
 @dataclass
@@ -92,14 +91,14 @@ class LoraFile:
 
     def part(
         self,
-        prefix: str,  # one of `_PREFIXES`
+        prefix: str,  # one of `PREFIXES`
     ) -> dict:  # layer's name: matrix
         "What is meant for one network."
         return _without_prefix(self.layers, prefix)
 
     def config(
         self,
-        prefix: str,  # one of `_PREFIXES`
+        prefix: str,  # one of `PREFIXES`
     ) -> dict | None:  # fields of `LoraConfig`, None if the file has none
         "What the metadata say about one network."
         return _without_prefix(self.metadata or {}, prefix) or None
@@ -113,7 +112,7 @@ def _without_prefix(named, prefix):
 
 def _with_prefix(named):
     "The same entries; names that are a UNet's own get its prefix."
-    if any(name.startswith(_PREFIXES) for name in named):
+    if any(name.startswith(PREFIXES) for name in named):
         return named
     return {f"unet.{name}": o for name, o in named.items()}
 
@@ -138,14 +137,16 @@ def read_lora(
         metadata = _with_prefix(dict(metadata)) if metadata else None
     except Exception as error:
         raise ValueError(
-            f"{path} is not a LoRA that diffusers can read ({_short(error)}): "
+            f"{path} is not a LoRA that diffusers can read ({short_reason(error)}): "
             "it is damaged, or another kind of file."
         ) from error
     copies = {name: tensor.clone() for name, tensor in layers.items()}  # free the file
     return LoraFile(path, _with_prefix(copies), alphas, metadata)
 
 
-def _short(error):
+def short_reason(
+    error,  # an exception
+) -> str:
     "The first line of an error, without its full stop."
     first, *_ = str(error).strip().splitlines() or [type(error).__name__]
     return first[:200].rstrip(".: ")
@@ -171,114 +172,6 @@ def _refuse_other_kinds(path, names):
                     f"{path} holds {method} ({name}), which would be drawn wrong: "
                     "look for a plain LoRA of the same style."
                 )
-
-
-# %% ../nbs/15a_lora.ipynb #fbaf10e6
-def check_fit(
-    lora: LoraFile,
-    unet,  # UNet2DConditionModel
-    text_encoder=None,  # CLIPTextModel; None: the file must not need one
-):
-    "Raise one sentence if a LoRA has a matrix without a layer of its size."
-    if text_encoder is None and lora.part("text_encoder."):
-        raise ValueError(
-            f"{lora.path} changes the text encoder, too: "
-            "pass the parts to load_lora instead of the UNet alone."
-        )
-    strange = [name for name in lora.layers if not name.startswith(_PREFIXES)]
-    _refuse_misfit(lora, "UNet", next(iter(strange), None))
-    _refuse_misfit(lora, "UNet", None if lora.layers else "it is empty")
-    in_unet = convert_unet_state_dict_to_peft(lora.part("unet."))
-    _refuse_misfit(lora, "UNet", _misfit(unet, in_unet))
-    in_text_encoder = _text_names(lora.part("text_encoder."), text_encoder)
-    _refuse_misfit(lora, "text encoder", _misfit(text_encoder, in_text_encoder))
-    _check_config(lora, "unet.", in_unet)
-    _check_config(lora, "text_encoder.", in_text_encoder)
-
-
-def _refuse_misfit(lora, network, misfit):
-    "Raise one sentence if there is a misfit."
-    if misfit:
-        raise ValueError(
-            f"{lora.path} does not fit this {network} ({misfit}): "
-            "it belongs to another model, or is another kind of file."
-        )
-
-
-def _check_config(lora, prefix, matrices):
-    "Raise one sentence if the metadata and the matrices are not of one LoRA."
-    if not lora.config(prefix):
-        return
-    try:
-        config = LoraConfig(**lora.config(prefix))
-        fits = all(_has_rank(config, *named) for named in matrices.items())
-    except Exception as error:
-        raise ValueError(
-            f"{lora.path} has metadata that peft cannot use ({_short(error)}): "
-            "update peft, or look for another version of the file."
-        ) from error
-    if config.use_dora or not fits:
-        raise ValueError(
-            f"{lora.path} has metadata that do not belong to its matrices: "
-            "it is damaged, or was changed by hand."
-        )
-
-
-def _has_rank(config, name, matrix):
-    "Is a matrix of the rank that a `LoraConfig` gives to its layer?"
-    layer_name, _, kind = name.rpartition(".lora_")
-    rank = config.r
-    for pattern, of_layer in config.rank_pattern.items():
-        if re.match(rf"(.*\.)?({pattern})$", layer_name):
-            rank = of_layer
-    side = {"A.weight": 0, "B.weight": 1}.get(kind)
-    return side is None or matrix.shape[side] == rank
-
-
-def _text_names(matrices, text_encoder):
-    "Matrices of a text encoder by peft's names."
-    if not matrices:
-        return {}
-    try:
-        named = convert_state_dict_to_peft(convert_state_dict_to_diffusers(matrices))
-    except ValueError:
-        return matrices  # names that nobody knows: they will not fit
-    if hasattr(text_encoder, "text_model"):
-        return named
-    return {name.removeprefix("text_model."): o for name, o in named.items()}
-
-
-# %% ../nbs/15a_lora.ipynb #865c1252
-def _misfit(network, matrices):
-    "The name of a matrix that does not belong to this network, or None."
-    layers = dict(network.named_modules()) if matrices else {}
-    for name, matrix in matrices.items():
-        if not _fits(layers, name, matrix, matrices):
-            return name
-    return None
-
-
-def _fits(
-    layers,  # name: layer of the network
-    name,  # of the matrix, as peft has it
-    matrix,  # (r, in) or (out, r), and the kernel of a convolution
-    matrices,  # all of them by name
-):
-    "Is there a layer of the right size for this matrix, and the other matrix beside it?"
-    layer_name, _, kind = name.rpartition(".lora_")
-    weight = getattr(layers.get(layer_name), "weight", None)  # (out, in) and a kernel
-    A = matrices.get(f"{layer_name}.lora_A.weight")
-    B = matrices.get(f"{layer_name}.lora_B.weight")
-    if weight is None or weight.ndim < 2 or A is None or B is None:
-        return False
-    rank = len(A) if A.ndim else 0
-    one_pixel = (1,) * (weight.ndim - 2)
-    expected = {
-        "A.weight": (rank, *weight.shape[1:]),
-        "B.weight": (weight.shape[0], rank, *one_pixel),
-        "B.bias": (weight.shape[0],),
-    }
-    return tuple(matrix.shape) == expected.get(kind)
 
 
 # %% ../nbs/15a_lora.ipynb #8c08e332

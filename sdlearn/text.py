@@ -6,10 +6,7 @@
 __all__ = [
     "train_tokenizer",
     "merge_rules",
-    "vectors_of_words",
-    "reads_in_full",
     "tokenize",
-    "words_of",
     "words_cut",
     "known_words",
     "unknown_words",
@@ -37,6 +34,7 @@ from transformers import (
 )
 
 from .data import Endless
+from .words import first_ids, spelled_out, words_of
 
 
 # %% ../nbs/07_text.ipynb #0f5c9753
@@ -83,40 +81,6 @@ def _words(text):
     return re.findall(r"<[\w-]+>|[^\W_]+", text.lower())
 
 
-# %% ../nbs/07_text.ipynb #a9c54001
-def vectors_of_words(
-    tokenizer,  # CLIPTokenizer
-) -> dict:  # id of such a word: the ids of all its vectors, its own first
-    "The added words of several vectors; as in diffusers their tokens are `<toy>`, `<toy>_1`, `<toy>_2`."
-    added = tokenizer.get_added_vocab()
-    several = {}
-    for word, token_id in added.items():
-        ids = [token_id]
-        while f"{word}_{len(ids)}" in added:
-            ids.append(added[f"{word}_{len(ids)}"])
-        if len(ids) > 1:
-            several[token_id] = ids
-    return several
-
-
-def reads_in_full(
-    tokenizer,  # CLIPTokenizer
-    word: str,  # that was added
-) -> bool:  # False for capital letters, if the tokenizer makes them small
-    "Does a stock pipeline read all vectors of this word? It looks for the word as the tokenizer writes it."
-    return tokenizer.tokenize(word) == [word]
-
-
-def _spelled_out(tokenizer):
-    "The words of several vectors that are read in full."
-    several = vectors_of_words(tokenizer)
-    added = tokenizer.get_added_vocab().items()
-    words = [word for word, token_id in added if token_id in several]
-    in_full = [word for word in words if reads_in_full(tokenizer, word)]
-    ids = tokenizer.convert_tokens_to_ids(in_full)
-    return {token_id: several[token_id] for token_id in ids}
-
-
 # %% ../nbs/07_text.ipynb #dc0b189a
 def tokenize(
     tokenizer,  # CLIPTokenizer
@@ -126,7 +90,7 @@ def tokenize(
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     longest = tokenizer.model_max_length
     rows, overflow = [], []
-    several = _spelled_out(tokenizer)
+    several = spelled_out(tokenizer)
     for row in tokenizer(prompts, verbose=False).input_ids:
         ids = [part for i in row for part in several.get(i, [i])]
         fits = len(ids) <= longest
@@ -144,47 +108,12 @@ def tokenize(
 
 
 # %% ../nbs/07_text.ipynb #ba2624be
-def _text_of(tokenizer, ids):
-    "The text of one word's tokens."
-    text = tokenizer.decode(ids)
-    return text.replace("</w>", " ").strip()  # copied tokenizers leave the mark
-
-
-def words_of(
-    tokenizer,  # CLIPTokenizer
-    ids,  # of tokens, without start and end
-) -> list:  # of (word, places of its tokens among the ids)
-    "Groups tokens into words; a learned word of several vectors is one, even if it was cut."
-    added = tokenizer.get_added_vocab()
-    first_ids = _first_ids(tokenizer)
-    last = len(ids) - 1
-    words, group = [], []
-    for place, token in enumerate(tokenizer.convert_ids_to_tokens(ids)):
-        group.append(place)
-        ends = token.endswith("</w>") or token in added
-        goes_on = place < last and ids[place + 1] in first_ids
-        if place == last or (ends and not goes_on):
-            own = [ids[p] for p in group if ids[p] not in first_ids]
-            word = _text_of(tokenizer, own or [first_ids[ids[place]]])
-            words.append((word, group))
-            group = []
-    return words
-
-
 def words_cut(
     tokenizer,  # CLIPTokenizer
     overflow_ids,  # the ids of a prompt that did not fit, from the `overflow` of `tokenize`
 ) -> list:  # of words, empty if all fit
     "The words at the end of a prompt that do not fit into the text tower."
     return [word for word, _ in words_of(tokenizer, overflow_ids)]
-
-
-def _first_ids(tokenizer):
-    "The ids of further vectors, and the id of the word that each belongs to."
-    firsts = {}
-    for first, ids in vectors_of_words(tokenizer).items():
-        firsts |= dict.fromkeys(ids[1:], first)
-    return firsts
 
 
 def known_words(
@@ -198,7 +127,7 @@ def known_words(
 
 def _learned_words(tokenizer):
     "The words that were added later, each once."
-    further = _first_ids(tokenizer)
+    further = first_ids(tokenizer)
     added = tokenizer.get_added_vocab().items()
     names = [word for word, token_id in added if token_id not in further]
     return [word for word in names if not word.startswith("<|")]
