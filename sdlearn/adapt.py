@@ -33,7 +33,6 @@ from .data import Endless
 from .denoiser import diffusion_loss
 from .fits import check_fit
 from .lora import (
-    LORA_FILE,
     put_lora,
     read_lora,
     read_tensors,

@@ -18,12 +18,11 @@ __all__ = [
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from diffusers.utils import (
     convert_state_dict_to_diffusers,
     convert_unet_state_dict_to_peft,
 )
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 

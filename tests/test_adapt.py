@@ -10,7 +10,6 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 from sdlearn.adapt import (
-    LORA_FILE,
     add_lora,
     add_word,
     learn_word,
@@ -23,6 +22,7 @@ from sdlearn.adapt import (
 from sdlearn.attention import word_positions
 from sdlearn.conditioning import tiny_unet
 from sdlearn.core import make_generator, randn
+from sdlearn.lora import LORA_FILE
 from sdlearn.pipeline import PromptWarning, generate
 from sdlearn.text import known_words, tokenize
 
