@@ -36,9 +36,8 @@ def _eight_bits(image):
     if not np.isfinite(values).all():
         raise ValueError("some of its numbers are not finite")
     highest = 65535
-    if not image.mode.startswith(
-        "I;16"
-    ):  # that mode says what white is, I and F do not
+    # That mode says what white is; I and F do not.
+    if not image.mode.startswith("I;16"):
         largest = values.max(initial=0)
         highest = next((top for top in (1, 255) if largest <= top), 65535)
     gray = (values / highest * 255).clip(0, 255).round()
