@@ -194,6 +194,7 @@ WORDS = [  # of the file, key in it, vectors, what it is called
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
 @pytest.mark.parametrize("stem, key, k, word", WORDS)
 def test_words_of_other_tools(parts, tmp_path, stem, key, k, word):
@@ -357,6 +358,7 @@ def stirred(network, **config):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", STRENGTHS.values(), ids=STRENGTHS)
 def test_a_lora_comes_back_as_strong_as_it_was(parts, tmp_path, config):
     trained = replace(parts, unet=stirred(parts.unet, **config))
@@ -454,6 +456,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
 def test_loras_of_other_tools(parts, tmp_path, make):
     file = tmp_path / "my style v2.safetensors"

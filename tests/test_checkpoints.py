@@ -62,6 +62,7 @@ def test_single_file(checkpoints, kind):
     assert_close(draw(loaded), draw(parts))
 
 
+@pytest.mark.slow
 def test_real_size(checkpoints):
     parts = load_parts(checkpoints["sd1"][1], device="cpu")
     latents = draw(parts, height=512, width=512)
@@ -187,6 +188,7 @@ OLD_SCHEDULERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", OLD_SCHEDULERS, ids=lambda o: o["_class_name"])
 def test_old_schedulers_are_repaired_as_in_stock(copied, config):
     change_scheduler(copied, drop=("steps_offset", "clip_sample"), **config)
@@ -377,6 +379,7 @@ def shard(folder, part, variant=None):
     return shards
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", NETWORKS)
 def test_shards(copied, part):
     shard(copied, part)

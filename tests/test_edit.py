@@ -78,8 +78,14 @@ def assert_same(edit, parts, scheduler, **kwargs):
     assert_same_latents(mine.latents, expected)
 
 
+def slow_but(quick, names):
+    """All of the names, those that are not quick marked as slow."""
+    slow = pytest.mark.slow
+    return [o if o in quick else pytest.param(o, marks=slow) for o in names]
+
+
 @pytest.mark.parametrize("strength", [0.6, 1.0])
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("scheduler", slow_but(["pndm"], SCHEDULERS))
 @each_kind
 @each_edit
 def test_equality(edit, some, scheduler, strength):

@@ -50,7 +50,7 @@ def assert_same(result, expected):
     assert_same_latents(result.latents, expected)
 
 
-@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("guided", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("kind", SOME_SLOW)

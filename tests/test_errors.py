@@ -149,7 +149,7 @@ UNFIT = [
     diffusers.ScoreSdeVeScheduler,
     diffusers.DDPMWuerstchenScheduler,
     diffusers.VQDiffusionScheduler,
-    diffusers.UNet2DConditionModel,
+    pytest.param(diffusers.UNet2DConditionModel, marks=pytest.mark.slow),
 ]
 
 
