@@ -406,7 +406,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'sdlearn.pipeline._embed': ('pipeline.html#_embed', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._generated': ('pipeline.html#_generated', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._keep': ('pipeline.html#_keep', 'sdlearn/pipeline.py'),
-                                  'sdlearn.pipeline._warn': ('pipeline.html#_warn', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._warn_of_cut_words': ('pipeline.html#_warn_of_cut_words', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._warn_of_empty': ('pipeline.html#_warn_of_empty', 'sdlearn/pipeline.py'),
                                   'sdlearn.pipeline._warn_of_unknown_words': ( 'pipeline.html#_warn_of_unknown_words',

@@ -135,9 +135,8 @@ def _start_inpainting(plan, image, mask, with_picture):
         with_picture = True
     if with_picture:
         picture = _encoded(plan, pixels)
-        picture = (
-            picture.contiguous()
-        )  # laid out as in the stock pipeline, to round alike
+        # Laid out as in the stock pipeline, to round alike.
+        picture = picture.contiguous()
     n, channels = len(plan.prompts), parts.vae.config.latent_channels
     shape = (n, channels, *blocks.shape[2:])
     noise = randn(shape, plan.generator, parts.device, parts.dtype)

@@ -15,12 +15,9 @@ __all__ = [
 ]
 
 # %% ../nbs/13_pipeline.ipynb #47a9207a
-import inspect
-import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 
 import torch
 from transformers import BatchEncoding
@@ -38,7 +35,7 @@ from .checks import (
     listed_negative_prompts,
     listed_prompts,
 )
-from .core import make_generator, to_images
+from .core import make_generator, to_images, warn
 from .parts import (
     Parts,
     Settings,
@@ -55,24 +52,15 @@ class PromptWarning(UserWarning):
     "Something in a prompt will not reach the picture."
 
 
-_LIBRARIES = (str(files("sdlearn")), str(files("torch")))
-
-
-def _warn(sentence):
-    "Warn at the line of the user's own code that led here."
-    places = [frame.filename for frame in inspect.stack(context=0)]
-    ours = [place.startswith(_LIBRARIES) for place in places]
-    warnings.warn(sentence, PromptWarning, stacklevel=ours.index(False) + 1)
-
-
 def _warn_of_cut_words(tokenizer, overflow):
     "Name the words that did not fit into the text encoder."
     cut = words_cut(tokenizer, overflow)
     if cut:
         most = tokenizer.model_max_length
-        _warn(
+        warn(
             f"The prompt is longer than the {most} tokens that the text encoder reads, "
-            f"and these words were cut: {' '.join(cut)}."
+            f"and these words were cut: {' '.join(cut)}.",
+            PromptWarning,
         )
 
 
@@ -82,15 +70,19 @@ def _warn_of_unknown_words(tokenizer, text):
     if unknown:
         never = ", ".join(map(repr, unknown))
         known = ", ".join(known_words(tokenizer))
-        _warn(f"This model has never seen {never}; the words it knows are: {known}.")
+        warn(
+            f"This model has never seen {never}; the words it knows are: {known}.",
+            PromptWarning,
+        )
 
 
 def _warn_of_empty(prompts):
     "An empty prompt is allowed, and surely a slip."
     if not all(prompt.strip() for prompt in prompts):
-        _warn(
+        warn(
             "The prompt is empty, so the picture will be of anything: "
-            "type what you want to see."
+            "type what you want to see.",
+            PromptWarning,
         )
 
 
