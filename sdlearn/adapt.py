@@ -31,16 +31,16 @@ from safetensors.torch import save_file
 from .core import replace_on_success
 from .data import Endless
 from .denoiser import diffusion_loss
-from .fits import check_fit
+from .fits import check_fit, check_lessons, check_word
 from .lora import (
     put_lora,
     read_lora,
     read_tensors,
+    refuse_other_file,
     write_lora,
 )
-from .parts import Parts
-from .pipeline import PromptWarning
-from .text import tokenize
+from .parts import Parts, parts_with
+from .prompts import PromptWarning
 from .words import reads_in_full, vectors_of_words
 from .training import train
 
@@ -82,7 +82,7 @@ def _with_word(
 ):
     "Parts that know one word more: k tokens for k vectors, named as diffusers names them."
     rows = vector[None] if vector.ndim == 1 else vector  # (k, d)
-    _check_word(parts, word, rows)
+    check_word(parts, word, rows)
     tokenizer = deepcopy(parts.tokenizer)
     tokens = [word, *(f"{word}_{i}" for i in range(1, len(rows)))]
     if _taken(tokenizer, tokens) or tokenizer.add_tokens(tokens) < len(tokens):
@@ -106,29 +106,6 @@ def _taken(
     continues = number.isdecimal() and stem in added
     vocabulary = tokenizer.get_vocab()
     return continues or any(o in vocabulary for o in [*tokens, f"{word}_1"])
-
-
-def _check_word(
-    parts,  # Parts
-    word,  # its name
-    rows,  # (k, d)
-):
-    "Raise one sentence if a word has no name, or the vectors of another model."
-    if not word.strip():
-        raise ValueError(
-            "A new word must have a name: choose one, such as '<pumpkin>'."
-        )
-    width = parts.text_encoder.get_input_embeddings().embedding_dim
-    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != width:
-        shape = tuple(rows.shape)
-        raise ValueError(
-            f"{word} has the shape {shape[1:] if len(rows) == 1 else shape}, but a word of this text "
-            f"encoder has {width} numbers: it belongs to another model."
-        )
-    if not rows.isfinite().all():
-        raise ValueError(
-            f"{word} has numbers that are not finite: learn or download it again."
-        )
 
 
 # %% ../nbs/16_adapt.ipynb #d509b7cf
@@ -183,10 +160,9 @@ def learn_word(
     **options,  # further ones of `train`
 ) -> tuple[Parts, list]:  # parts that know the word, and the loss of each step
     "Textual inversion: a word from a few pictures (Gal et al. 2023)."
-    width = parts.text_encoder.get_input_embeddings().embedding_dim
-    rows = [vector_of(parts, o).reshape(-1, width) for o in like.split()]
-    start = torch.cat(rows).sum(0)
+    start = _vector_like(parts, like)
     taught = add_word(parts, word, start)
+    input_ids = check_lessons(taught, word, latents, prompts)
     taught.unet.requires_grad_(False)
     taught.text_encoder.requires_grad_(False)
     row = start[None].float()  # AdamW needs more digits than float16 has
@@ -194,7 +170,7 @@ def learn_word(
     losses = train(
         learned,
         word_loss(taught),
-        _drawn_from(latents, tokenize(taught.tokenizer, prompts).input_ids),
+        _drawn_from(latents, input_ids),
         steps=steps,
         batch_size=batch_size,
         lr=lr,
@@ -203,6 +179,17 @@ def learn_word(
     )
     taught.text_encoder.get_input_embeddings().weight.data[-1] = learned.weight.detach()
     return taught, losses
+
+
+def _vector_like(parts, like):
+    "The sum of known words' vectors."
+    if not isinstance(like, str) or not like.split():
+        raise ValueError(
+            f"like must be known words to start from, such as 'apple', not {like!r}."
+        )
+    width = parts.text_encoder.get_input_embeddings().embedding_dim
+    rows = [vector_of(parts, o).reshape(-1, width) for o in like.split()]
+    return torch.cat(rows).sum(0)
 
 
 def _drawn_from(latents, input_ids):
@@ -242,6 +229,7 @@ def load_word(
 ) -> Parts:  # that know the word
     "A word of one or several vectors that someone has learned for the same model."
     tensors = read_tensors(path)
+    refuse_other_file(path, tensors, "word")
     if len(tensors) != 1:
         raise ValueError(
             f"{path} holds {len(tensors)} tensors, but a word is one: "
@@ -280,7 +268,7 @@ def save_lora(
 
 # %% ../nbs/16_adapt.ipynb #fba895e1
 def load_lora(
-    parts,  # Parts, or a UNet if the file changes nothing else
+    parts,  # Parts, or the UNet of Parts that are in use
     path,  # a .safetensors file of diffusers, kohya or LyCORIS (LoCon), or a folder with one
     name: str = "default",  # for the adapter; another one for each file
     scale: float = 1.0,  # 1 is as strong as it was trained, 0 is nothing
@@ -296,10 +284,16 @@ def load_lora(
 def _networks(
     parts,  # Parts, or a UNet
 ):
-    "The networks that a LoRA can change: the UNet, and the text encoder or None."
+    "The networks that a LoRA can change: the UNet, and the only text encoder beside it, or None."
     if isinstance(parts, Parts):
         return parts.unet, parts.text_encoder
-    return parts, None
+    if not hasattr(parts, "load_lora_adapter"):
+        raise ValueError(
+            f"A LoRA is for Parts or a UNet, not for a {type(parts).__name__}: "
+            "pass what load_parts gives."
+        )
+    encoders = {id(o.text_encoder): o.text_encoder for o in parts_with(parts)}
+    return parts, encoders.popitem()[1] if len(encoders) == 1 else None
 
 
 def _check_use(networks, name, scale):

@@ -6,6 +6,7 @@
 __all__ = [
     "attention",
     "AttentionRecorder",
+    "check_unet",
     "record_attention",
     "word_positions",
     "word_maps",
@@ -21,6 +22,8 @@ import torch
 from matplotlib import colormaps
 from torch.nn import functional as F
 
+from .checks import check_is, check_whole
+from .pictures import to_rgb
 from .words import words_of
 
 
@@ -28,6 +31,19 @@ from .words import words_of
 def _into_heads(x, heads):
     "(b, n, heads * d) to (b, heads, n, d)."
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _check_shapes(query, key, value, heads):
+    "Raise one clear sentence unless these can be multiplied, head by head."
+    check_whole("heads", heads, 1)
+    width = query.shape[-1]
+    if width % heads:
+        raise ValueError(f"{heads} heads cannot share {width} numbers equally.")
+    if key.shape != value.shape or key.shape[-1] != width:
+        raise ValueError(
+            f"key and value must be as wide as query, {width} numbers, and as many "
+            f"as each other, not {tuple(key.shape)} and {tuple(value.shape)}."
+        )
 
 
 def attention(
@@ -38,6 +54,7 @@ def attention(
     attention_mask: torch.Tensor | None = None,  # (b, 1 or q, n) 0 keeps, -10000 hides
 ) -> tuple[torch.Tensor, torch.Tensor]:  # (b, q, heads * d), probs (b, heads, q, n)
     "Scaled dot-product attention: Vaswani et al. 2017, equation 1 and section 3.2.2."
+    _check_shapes(query, key, value, heads)
     query, key, value = (_into_heads(x, heads) for x in (query, key, value))
     d = query.shape[-1]
     products = query.float() @ key.float().mT  # (b, heads, q, n)
@@ -58,6 +75,7 @@ class AttentionRecorder:
         self,
         batch_size: int = 1,  # pictures being made: the last rows of each batch
     ):
+        check_whole("batch_size", batch_size, 1)
         self.batch_size = batch_size
         self.means = {}  # layer name: (b, n, h, w) mean over heads and steps
         self.steps = []  # for each step (b, n, h, w) mean over heads and the finest layers
@@ -146,12 +164,24 @@ def _recording(
     return replaced
 
 
+def check_unet(
+    unet,  # what was passed
+):
+    "A ValueError unless it is a UNet that looks at words."
+    if not getattr(getattr(unet, "config", None), "cross_attention_dim", None):
+        raise ValueError(
+            f"unet must be a UNet that reads prompts, not {type(unet).__name__}: "
+            "pass parts.unet."
+        )
+
+
 @contextmanager
 def record_attention(
     unet,  # UNet2DConditionModel of any Stable Diffusion 1.x or 2.x
     batch_size: int = 1,  # pictures being made at once
 ) -> AttentionRecorder:  # fills while the UNet runs
     "Record cross-attention inside the `with` block; afterwards the UNet is as before."
+    check_unet(unet)
     recorder = AttentionRecorder(batch_size)
     own = dict(unet.attn_processors)
     hooks = [
@@ -170,8 +200,14 @@ def record_attention(
 # %% ../nbs/09_attention.ipynb #83428c53
 def _text_ids(tokenizer, input_ids):
     "The ids between start and end."
-    ids = [int(i) for i in input_ids]
-    end = ids.index(tokenizer.eos_token_id, 1)
+    try:
+        ids = [int(i) for i in input_ids]
+        end = ids.index(tokenizer.eos_token_id, 1)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            "input_ids must be one row of tokenize, with the end token in it, "
+            f"not {type(input_ids).__name__} of other things."
+        ) from None
     return ids[1:end]
 
 
@@ -185,6 +221,27 @@ def word_positions(
 
 
 # %% ../nbs/09_attention.ipynb #d5ba5b64
+def _layers(recorder, index, step):
+    "The recorded maps, each (b, n, rows, columns); what was not recorded is a ValueError."
+    check_is("recorder", recorder, AttentionRecorder)
+    if not recorder.steps:
+        raise ValueError("Nothing was recorded: run the UNet in record_attention.")
+    check_whole("index", index, 0, len(recorder.steps[0]) - 1)
+    if step is None:
+        return list(recorder.means.values())
+    check_whole("step", step, 0, len(recorder.steps) - 1)
+    return [recorder.steps[step]]
+
+
+def _of_rows(layers, resolution):
+    "Those maps that have so many rows."
+    chosen = [maps for maps in layers if maps.shape[-2] == resolution]
+    if not chosen:
+        known = ", ".join(map(str, sorted({maps.shape[-2] for maps in layers})))
+        raise ValueError(f"resolution must be one of {known}, not {resolution!r}.")
+    return chosen
+
+
 def word_maps(
     recorder: AttentionRecorder,  # filled by `record_attention`
     words: list[tuple[str, list[int]]],  # of its prompt, from `word_positions`
@@ -193,11 +250,9 @@ def word_maps(
     resolution: int | None = None,  # only layers of this many rows; None takes all
 ) -> tuple[list[str], torch.Tensor]:  # words, (words, h, w) at the latents' size
     "Where each word was looked for: a mean over heads, layers, steps (DAAM, Tang et al. 2022)."
-    layers = recorder.means.values()
-    if step is not None:
-        layers = [recorder.steps[step]]
+    layers = _layers(recorder, index, step)
     if resolution is not None:
-        layers = [maps for maps in layers if maps.shape[-2] == resolution]
+        layers = _of_rows(layers, resolution)
     of_picture = [maps[index, None] for maps in layers]  # each (1, n, rows, columns)
     size = recorder.size
     enlarged = [F.interpolate(maps, size, mode="bilinear") for maps in of_picture]
@@ -220,7 +275,10 @@ def over(
     heat: torch.Tensor,  # (h/8, w/8) a word's map, or any other
 ) -> np.ndarray:  # (h, w, 3) in [0, 1]
     "A map in colors, stretched from its least (black) to its most (pale yellow), over its picture in grey."
-    pixels = np.asarray(picture) / 255
+    check_is("heat", heat, torch.Tensor)
+    if heat.ndim != 2:
+        raise ValueError(f"heat must be one map (h, w), not {tuple(heat.shape)}.")
+    pixels = np.asarray(to_rgb(picture)) / 255
     grey = _stretched(pixels.mean(-1, keepdims=True))  # (h, w, 1)
     size = pixels.shape[:2]
     large = F.interpolate(heat[None, None], size, mode="bicubic")[0, 0]

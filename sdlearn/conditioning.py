@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from .checks import check_is, check_list, check_number, check_whole
 from .core import make_generator, replace_on_success
 from .data import Endless
 from .denoiser import diffusion_loss
@@ -88,6 +89,8 @@ def encode_data(
     workers: int = 0,  # processes that prepare the pictures; on Linux only
 ) -> EncodedData:
     "The first `n` pictures of a data set as latents."
+    check_whole("n", n, 1)
+    check_whole("workers", workers)
     batches = DataLoader(
         pictures(data),
         batch_size=64,
@@ -113,12 +116,22 @@ def save_encoded(
         save_file({"latents": encoded.latents}, temporary, metadata)
 
 
+def _opened(path):
+    "A safetensors file; an OSError of one sentence if it is missing or damaged."
+    try:
+        return safe_open(path, "pt")
+    except Exception as error:
+        raise OSError(
+            f"{path} is missing or damaged: make it anew with save_encoded."
+        ) from error
+
+
 def load_encoded(
     path,  # safetensors file from `save_encoded`
     data,  # the data set that it was made from; another one is refused
 ) -> EncodedData:
     "The latents of a data set, from a file; `ValueError` if they are of another one."
-    with safe_open(path, "pt") as file:
+    with _opened(path) as file:
         name = (file.metadata() or {}).get("data")
         if name != data.name:
             raise ValueError(_mixed_up(path, name, data.name))
@@ -146,6 +159,9 @@ def captioned_latents(
     drop: float = 0.1,  # share of prompts replaced by the empty one
 ) -> Endless:  # of (latents (4, 8, 8), input_ids (n,))
     "An endless data set: each picture comes back with new words, and at times with none."
+    check_is("encoded", encoded, EncodedData)
+    check_list(encoded.latents)
+    check_number("drop", drop, 0, 1)
     data = encoded.data
 
     def item(i):

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from .pictures import as_pictures, to_rgb
+from .pictures import as_pictures, check_batch, to_rgb
 
 
 # %% ../nbs/01_core.ipynb #51b49bd3
@@ -139,33 +139,11 @@ def to_tensor(
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _check_sample(sample):
-    "Raise one clear sentence if this is no tensor of pictures."
-    found = type(sample).__name__
-    if isinstance(sample, torch.Tensor):
-        found = tuple(sample.shape)
-    if not isinstance(sample, torch.Tensor) or sample.ndim != 4 or sample.shape[1] != 3:
-        raise ValueError(
-            f"sample must be a tensor of shape (b, 3, h, w), not {found}: "
-            "give it a batch first and three channels second."
-        )
-    if not sample.is_floating_point():
-        raise ValueError(
-            f"sample must hold floats from -1 to 1, not {sample.dtype}: "
-            "divide bytes by 127.5 and subtract 1."
-        )
-    if not sample.isfinite().all():
-        raise ValueError(
-            "sample has numbers that are not finite and so no color: "
-            "draw in float32, or with another VAE."
-        )
-
-
 def to_images(
     sample,  # (b, 3, h, w) in [-1, 1]; values outside are clipped
 ) -> list:  # of PIL images
     "Tensors as pictures; other things are a ValueError."
-    _check_sample(sample)
+    check_batch("sample", sample)
     pixels = (sample.detach().float().cpu() / 2 + 0.5).clamp(0, 1) * 255
     arrays = pixels.round().byte().permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(array) for array in arrays]
@@ -191,6 +169,8 @@ def page(
     "A figure as a picture, in its true colors."
     import matplotlib.pyplot as plt
 
+    if not hasattr(fig, "canvas"):
+        raise ValueError(f"fig must be a figure of matplotlib, not {fig!r}.")
     fig.canvas.draw()
     picture = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
     plt.close(fig)
@@ -209,6 +189,20 @@ def make_generator(
     return torch.Generator("cpu").manual_seed(int(seed))
 
 
+def _check_sources(generators, rows):
+    "Raise one clear sentence unless these are generators, one for each row."
+    if len(generators) != rows:
+        raise ValueError(
+            f"generator must be one, or a list of one for each of {rows}, "
+            f"not a list of {len(generators)}."
+        )
+    for one in generators:
+        if not isinstance(one, torch.Generator):
+            raise ValueError(
+                f"generator must come from make_generator(seed), not {one!r}."
+            )
+
+
 def randn(
     shape,  # such as (b, c, h, w)
     generator=None,  # one, or a list of one for each row; None uses PyTorch's global one
@@ -217,9 +211,13 @@ def randn(
 ) -> torch.Tensor:  # of `shape`, mean 0, standard deviation 1
     "Gaussian noise, drawn in float32 where the generator is (the CPU) and then moved."
     if isinstance(generator, list | tuple):
+        _check_sources(generator, shape[0])
         row = (1, *shape[1:])
         return torch.cat([randn(row, one, device, dtype) for one in generator])
-    source = generator.device if generator is not None else "cpu"
+    source = "cpu"
+    if generator is not None:
+        _check_sources([generator], 1)
+        source = generator.device
     noise = torch.randn(shape, generator=generator, device=source)
     return noise.to(device, dtype)
 
@@ -248,18 +246,30 @@ def _remove(path):
         path.unlink(missing_ok=True)
 
 
+def _make_folder(folder):
+    "A folder, if there is none; an OSError of one sentence if there cannot be."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"The folder {folder} cannot be made ({error.strerror}): name another."
+        ) from error
+
+
 @contextmanager
 def replace_on_success(
     path,  # the file or folder to write
 ):
     "Yields a temporary path beside `path`, which replaces it if the block ends without an error."
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.partial")
 
     _remove(temporary)  # a killed program may have left it
     try:
         yield temporary
+        if temporary.is_file() and path.is_dir():
+            raise OSError(f"{path} is a folder: name a file, in it or elsewhere.")
         if temporary.is_dir() and path.exists():
             shutil.rmtree(path)
         temporary.replace(path)

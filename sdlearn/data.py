@@ -21,7 +21,9 @@ import torch
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
+from .checks import check_is, check_list, check_whole
 from .core import to_tensor
+from .drawings import check_known
 from .pictures import to_rgb
 from .scenes import draw
 from .world import caption, sample_scene, vocabulary
@@ -35,8 +37,8 @@ class Endless(Dataset):
         self,
         item,  # function of a whole number that gives an item, or a list, which repeats
     ):
-        if not callable(item) and not len(item):
-            raise ValueError("There is nothing to repeat: pass a list with items.")
+        if not callable(item):
+            check_list(item)
         self.item = item
 
     def __getitem__(self, i):
@@ -54,6 +56,8 @@ class WorldData(Dataset):
         seed: int = 0,  # another seed, other scenes
         split="train",  # "train", "held-out" or None for any
     ):
+        check_whole("seed", seed)
+        check_known("split", split, ("train", "held-out"), optional=True)
         self.seed = seed
         self.split = split
         self.name = f"world {seed} {split}"
@@ -82,6 +86,7 @@ class WorldData(Dataset):
 
     def captions(self, n):
         "A list of `n` captions of this split."
+        check_whole("n", n)
         rng = random.Random(self.seed)
         return [caption(sample_scene(rng, self.split), rng) for _ in range(n)]
 
@@ -97,6 +102,7 @@ class WorldData(Dataset):
 
 def _crop(picture, size, rng):
     "A random square of a picture (3, h, w)."
+    check_whole("size", size, 1, min(picture.shape[1:]))
     x = rng.randint(0, picture.shape[2] - size)
     y = rng.randint(0, picture.shape[1] - size)
     return picture[:, y : y + size, x : x + size]
@@ -153,7 +159,10 @@ def _listed(folder, table):
         picture = folder / _field(where, row, "file_name")
         if not picture.is_file():
             raise ValueError(f"{where} names {picture}, which is missing: add it.")
-        pairs.append((picture, _field(where, row, "text")))
+        pair = picture, _field(where, row, "text")
+        if pair in pairs:
+            raise ValueError(f"{where} says what another row says: delete one.")
+        pairs.append(pair)
     if not pairs:
         raise ValueError(f"{table} lists no picture: give each a row.")
     return pairs
@@ -198,6 +207,8 @@ def _captioned(folder):
     pictures = _pictures_in(folder)
     if not tables and not pictures:
         raise ValueError(f"{folder} holds no pictures: put some into it.")
+    if len(tables) > 1:
+        raise ValueError(f"{folder} has metadata.jsonl and metadata.csv: keep one.")
     if not tables:
         return [(picture, _caption_beside(picture)) for picture in pictures]
     pairs = _listed(folder, tables[0])
@@ -232,6 +243,9 @@ class FolderData(Dataset):
         seed: int = 0,  # of the order
         size: int = 64,  # side of the pictures, in pixels
     ):
+        check_whole("seed", seed)
+        check_whole("size", size, 1)
+        check_is("folder", folder, str, Path)
         self.folder = Path(folder).resolve()
         self.seed = seed
         self.size = size
@@ -269,6 +283,7 @@ class FolderData(Dataset):
 
     def captions(self, n):
         "A list of `n` captions, each file's in turn."
+        check_whole("n", n)
         return [self._texts[i % len(self._texts)] for i in range(n)]
 
     @property

@@ -251,9 +251,12 @@ def check_known(
     kind: str,  # what is named, such as "noun"
     name,  # what was asked for
     table,  # the names that there are
+    optional: bool = False,  # may it be None?
 ):
     "Refuses a name that a table does not have, in a sentence that says what there is."
     if isinstance(name, str) and name in table:
+        return
+    if name is None and optional:
         return
     known = ", ".join(filter(None, table))
     raise ValueError(f"There is no {kind} {name!r}: take one of {known}.")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from .checks import is_number
+from .attention import check_unet
+from .checks import check_number, is_number
 from .core import randn, to_tensor
 from .masks import extra_channels, mask_latents, read_mask
 from .parts import Parts, starting_noise
@@ -196,6 +197,10 @@ def slerp(
 ) -> torch.Tensor:  # (b, c, h, w)
     """Spherical interpolation, which keeps the noises' norm: Shoemake 1985,
     for noises White 2016."""
+    check_number("share", share, 0, 1)
+    if a.shape != b.shape:
+        shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"Noises to mix must have one shape, not {shapes}.")
     cosine = torch.cosine_similarity(a.flatten(1), b.flatten(1))  # (b,)
     angle = cosine.clamp(-1, 1).arccos()
     angle = angle.clamp(min=1e-4)  # equal noises: a straight line
@@ -213,6 +218,8 @@ def share_attention(
 ):  # nothing to enter; the layers are themselves again afterwards
     """Inside the `with` block the last row of a batch has the attention probabilities
     of the row before it: Hertz et al. 2022, section 3.2."""
+
+    check_unet(unet)
 
     def copy(layer, args, output):
         return torch.cat([output[:-1], output[-2:-1]])
@@ -245,8 +252,7 @@ def _check_pair(prompts, share):
             f"{prompt!r} has {one} tokens and {edited!r} has {two}: "
             "change words for words, so that both have as many."
         )
-    if not (is_number(share) and 0 <= share <= 1):
-        raise ValueError(f"share must be a number from 0 to 1, not {share!r}.")
+    check_number("share", share, 0, 1)
 
 
 def _after(n, do):

@@ -9,13 +9,13 @@ __all__ = [
     "first_line",
     "read_file",
     "part_class",
+    "vae_class",
     "check_kind",
     "variants",
     "weight_patterns",
     "stored_variants",
     "check_folder",
-    "check_file",
-    "check_channels",
+    "check_weights",
     "for_another_task",
 ]
 
@@ -100,6 +100,21 @@ def part_class(
     return found
 
 
+def vae_class(
+    folder: Path,  # of a VAE alone
+) -> type:  # of diffusers
+    "The class that a VAE's own config names; one that we cannot draw with is an OSError."
+    config = folder / "config.json"
+    if not config.is_file():
+        raise OSError(_is_missing(config))
+    name = read_file(config).get("_class_name", _CLASSES["vae"][0])
+    if name not in _CLASSES["vae"]:
+        raise OSError(
+            f"{folder} holds a {name} and no VAE that we can draw with: pass another one."
+        )
+    return getattr(diffusers, name)
+
+
 def _named_class(folder, part):
     "The library and the class of a part, as the folder says, or as is usual."
     entry = (_index(folder) or {}).get(part)
@@ -120,7 +135,6 @@ def _index(folder):
 # %% ../nbs/14a_files.ipynb #e411e157
 _OTHER_FAMILIES = "XL|StableDiffusion3|Flux"
 _CONDITIONS = {  # of a UNet: the values that ask for nothing besides the text
-    "time_cond_proj_dim": (None,),
     "class_embed_type": (None,),
     "num_class_embeds": (None,),
     "addition_embed_type": (None, "text"),
@@ -241,10 +255,14 @@ def check_folder(
         if path.suffix == ".json":
             read_file(path)
     for part in NETWORKS:
-        _check_weights(folder, part)
+        check_weights(folder, part)
 
 
-def _check_weights(folder, part):
+def check_weights(
+    folder: Path,  # that holds the network's folder
+    part: str,  # the network's folder, such as one of `NETWORKS`
+):
+    "Raise an OSError of one sentence if the weights of a network are missing or damaged."
     stored = stored_variants(folder, part)
     for variant in stored:
         for path in _weight_files(folder, part, variant):
@@ -268,42 +286,12 @@ def _is_missing(path):
 
 
 # %% ../nbs/14a_files.ipynb #bf785877
-def check_file(
-    path: Path,  # a single file, in the layout of the original code
-):
-    "Raise an error of one sentence if a single file is none of ours."
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            f"{path} is no safetensors file; others can run code when they are opened "
-            "and are not loaded: get the checkpoint as .safetensors."
-        )
-    names = {name.split(".")[0] for name in read_file(path).keys()}
-    for network in ("model", "first_stage_model", "cond_stage_model"):
-        if network not in names:
-            raise ValueError(
-                f"{path} is no whole Stable Diffusion 1.x or 2.x, "
-                f"for it holds no {network}: pass another file."
-            )
-
-
-def check_channels(
-    path: Path,  # such a file
-    folder: Path,  # with the configs that it should fit
-):
-    "Raise a ValueError if the file's UNet takes more than latents, as for inpainting."
-    name, opened = "model.diffusion_model.input_blocks.0.0.weight", read_file(path)
-    if name in opened.keys():
-        channels = opened.get_slice(name).get_shape()[1]
-        if channels != read_file(folder / "unet/config.json").get("in_channels", 4):
-            raise ValueError(for_another_task(path, channels))
-
-
 def for_another_task(
     source: Path,  # a folder or a file
     channels: int,  # that its UNet takes
 ) -> str:
-    "What to say of a UNet that takes more than latents."
+    "What to say of a UNet that takes neither latents alone nor what inpainting adds to them."
     return (
         f"{source} is made for another task (its UNet takes {channels} channels): "
-        "pass a text-to-image checkpoint of Stable Diffusion 1.x or 2.x."
+        "pass a checkpoint of Stable Diffusion 1.x or 2.x."
     )

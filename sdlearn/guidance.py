@@ -34,6 +34,16 @@ def rescale_guidance(
 
 
 # %% ../nbs/12_guidance.ipynb #913c2d96
+def _check_embeds(prompt_embeds, negative_prompt_embeds):
+    "Raise one clear sentence unless there is something to steer away from."
+    shape = getattr(negative_prompt_embeds, "shape", None)
+    if shape != prompt_embeds.shape:
+        raise ValueError(
+            "guidance_scale above 1 needs negative_prompt_embeds of the shape "
+            f"{tuple(prompt_embeds.shape)}: pass those of an empty prompt."
+        )
+
+
 def guided_denoiser(
     unet,  # UNet2DConditionModel
     prompt_embeds: torch.Tensor,  # (b, n, d) the prompts
@@ -48,6 +58,7 @@ def guided_denoiser(
 
     if guidance_scale <= 1:
         return denoise
+    _check_embeds(prompt_embeds, negative_prompt_embeds)
     both_embeds = torch.cat([negative_prompt_embeds, prompt_embeds])  # (2b, n, d)
 
     def guided_denoise(model_input, t):

@@ -16,6 +16,7 @@ __all__ = [
     "load_scorer",
     "Seen",
     "perceive",
+    "check_words",
 ]
 
 # %% ../nbs/11a_judge.ipynb #3dfd303c
@@ -33,8 +34,9 @@ from torch.nn import functional as F
 from .core import to_tensor
 from .data import Endless
 from .drawings import COLORS, NOUNS, PLACES
+from .pictures import check_batch
 from .scenes import draw, extent, instances, layout
-from .world import sample_scene
+from .world import parse, sample_scene
 
 # %% ../nbs/11a_judge.ipynb #ec6e5b37
 _KINDS = ("noun", "color", "role", "place")  # what the judge is asked
@@ -243,12 +245,24 @@ class Seen(NamedTuple):
 
 
 # %% ../nbs/11a_judge.ipynb #17b966aa
+def _check_size(images):
+    "Raise one clear sentence unless these are pictures as the judge knows them."
+    check_batch("images", images)
+    height, width = images.shape[2:]
+    if (height, width) != (64, 64):
+        raise ValueError(
+            f"The judge looks at pictures of 64x64 pixels, not {width}x{height}: "
+            "resize them."
+        )
+
+
 @torch.no_grad()
 def perceive(
     scorer,  # Scorer
     images,  # (b, 3, 64, 64) in [-1, 1]
 ) -> list:  # of (place, [Seen, ...])
     "What the judge finds in each picture."
+    _check_size(images)
     noun, color, role, place = scorer(images)
     highest_around = F.max_pool2d(noun, kernel_size=5, stride=1, padding=2)
     peaks = (noun > 0) & (noun == highest_around)  # (b, nouns, 16, 16)
@@ -280,3 +294,26 @@ def _figure(
         x=(x + 0.5) / _CELLS,
         y=(y + 0.5) / _CELLS,
     )
+
+
+# %% ../nbs/11a_judge.ipynb #3000068b
+def check_words(
+    scorer,  # Scorer
+    prompt: str,  # in the world's words
+):
+    "Refuse a prompt with a word that the judge has no answer for."
+    asked = parse(prompt)
+    _check_word(scorer, "place", asked.place)
+    for thing in asked.things:
+        _check_word(scorer, "noun", thing.noun)
+        _check_word(scorer, "color", thing.color)
+
+
+def _check_word(scorer, kind, word):
+    known = scorer.words[kind]
+    if word not in known:
+        listed = ", ".join(filter(None, known))
+        raise ValueError(
+            f"This judge does not know {word!r}: "
+            f"the {kind}s that it was trained on are {listed}."
+        )

@@ -21,6 +21,7 @@ from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
 from .data import Endless
+from .pictures import check_batch, check_sides
 
 
 # %% ../nbs/08_latents.ipynb #ddbded37
@@ -84,6 +85,7 @@ def measure_scaling_factor(
     sample,  # (b, 3, h, w) in [-1, 1]; a few hundred pictures
 ) -> float:  # 1 / standard deviation of the latents
     "The number that gives latents a standard deviation of one (Rombach et al. 2022, appendix G)."
+    check_batch("sample", sample, vae.config.in_channels)
     latent_dist = vae.encode(sample).latent_dist
     raw = latent_dist.sample(torch.Generator().manual_seed(0))  # (b, 4, h/8, w/8)
     return 1 / raw.std().item()
@@ -97,6 +99,9 @@ def encode(
     generator=None,  # source of the latents' noise; None takes their mean
 ) -> torch.Tensor:  # (b, 4, h/8, w/8) latents, scaled
     "Pictures to scaled latents."
+    check_batch("images", images, vae.config.in_channels)
+    height, width = images.shape[2:]
+    check_sides(width, height, vae_scale_factor(vae))
     raw = vae.encode(images.to(vae.device, vae.dtype), return_dict=False)[0]
     if not torch.is_tensor(raw):  # a distribution; AutoencoderTiny gives the latents
         raw = raw.sample(generator) if generator else raw.mode()
@@ -118,6 +123,7 @@ def decode(
     latents,  # (b, 4, h/8, w/8), scaled
 ) -> torch.Tensor:  # (b, 3, h, w), about [-1, 1]
     "Scaled latents to pictures."
+    check_batch("latents", latents, vae.config.latent_channels)
     shift, factor = _shift_and_factor(vae)
     raw = latents.to(vae.device, vae.dtype) / factor + shift
     return vae.decode(raw, return_dict=False)[0]
@@ -129,6 +135,9 @@ def psnr(
     b,  # (b, 3, h, w) in [-1, 1]
 ) -> float:  # decibels; higher is closer
     "Peak signal-to-noise ratio of pictures whose values span 2."
+    if a.shape != b.shape:
+        shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"Pictures to compare must have one shape, not {shapes}.")
     return (10 * torch.log10(4 / F.mse_loss(a, b))).item()
 
 

@@ -7,6 +7,7 @@ __all__ = [
     "LORA_FILE",
     "PREFIXES",
     "read_tensors",
+    "refuse_other_file",
     "LoraFile",
     "read_lora",
     "short_reason",
@@ -26,7 +27,8 @@ from peft import get_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 
-from .core import replace_on_success
+from .core import replace_on_success, warn
+from .prompts import PromptWarning
 
 
 # %% ../nbs/15a_lora.ipynb #11907eb5
@@ -50,6 +52,37 @@ def read_tensors(
             f"{path} cannot be read ({reason}): copy or train it again."
         ) from error
     return {name: tensor.clone() for name, tensor in tensors.items()}  # free the file
+
+
+# %% ../nbs/15a_lora.ipynb #ba5a75a8
+_MARKS = {  # in the names of a file's tensors: what the file is, and who takes it
+    "model.diffusion_model.": ("whole checkpoint", "load_parts"),
+    "lora": ("LoRA", "load_lora"),
+    "clip_g": ("word of Stable Diffusion XL", None),
+    "decoder.": ("VAE", "load_parts as vae="),
+}
+
+
+def _kind_of(tensors):
+    "What a file is by the names in it, and who takes it; None if nothing tells."
+    if len(tensors) == 1 and "." not in next(iter(tensors)):
+        return "word", "load_word"
+    for mark, kind in _MARKS.items():
+        if any(mark in name for name in tensors):
+            return kind
+    return None
+
+
+def refuse_other_file(
+    path: Path,  # where it is
+    tensors: dict,  # name: tensor, what it holds
+    wanted: str,  # what it should be: "LoRA" or "word"
+):
+    "Raise one sentence if a file is of a kind that another function takes, or none."
+    kind, taker = _kind_of(tensors) or (wanted, None)
+    if kind != wanted:
+        remedy = f"pass it to {taker}" if taker else "look for one of this model"
+        raise ValueError(f"{path} is a {kind} and not a {wanted}: {remedy}.")
 
 
 # %% ../nbs/15a_lora.ipynb #7f4120e1
@@ -124,7 +157,10 @@ def read_lora(
     from diffusers import StableDiffusionPipeline
 
     path = _find_lora(path)
-    _refuse_other_kinds(path, read_tensors(path))
+    tensors = read_tensors(path)
+    refuse_other_file(path, tensors, "LoRA")
+    _refuse_other_methods(path, tensors)
+    _tell_of_magnitudes(path, tensors)
     try:
         layers, alphas, metadata = StableDiffusionPipeline.lora_state_dict(
             str(path.parent),
@@ -153,8 +189,6 @@ def short_reason(
 
 # Marks of methods that change a network in another way, in the names of their tensors
 _OTHER_METHODS = {
-    "dora_scale": "DoRA",
-    "magnitude_vector": "DoRA",
     "hada_": "LoHa",
     "lokr_": "LoKr",
     "lora_mid": "LoCon with a third matrix",
@@ -162,7 +196,7 @@ _OTHER_METHODS = {
 }
 
 
-def _refuse_other_kinds(path, names):
+def _refuse_other_methods(path, names):
     "Raise one sentence if a file is of a method that would be drawn wrong."
     for name in names:
         for mark, method in _OTHER_METHODS.items():
@@ -171,6 +205,17 @@ def _refuse_other_kinds(path, names):
                     f"{path} holds {method} ({name}), which would be drawn wrong: "
                     "look for a plain LoRA of the same style."
                 )
+
+
+def _tell_of_magnitudes(path, names):
+    "Tell of the part of kohya's DoRA files that diffusers leaves out."
+    if any("dora_scale" in name for name in names):
+        warn(
+            f"{path} is a DoRA whose magnitudes (dora_scale) diffusers leaves out: it "
+            "is drawn without them, as the stock pipeline draws it, and weaker or "
+            "stronger than it was trained.",
+            PromptWarning,
+        )
 
 
 # %% ../nbs/15a_lora.ipynb #8c08e332
@@ -187,6 +232,7 @@ def put_lora(
     way = dict(adapter_name=name, network_alphas=lora.alphas)
     in_unet = convert_unet_state_dict_to_peft(lora.part("unet."))
     if in_unet:
+        others = _active_adapters(unet)
         config = _for_diffusers(lora, "unet.")
         layers = {
             f"unet.{layer_name}": matrix for layer_name, matrix in in_unet.items()
@@ -194,13 +240,14 @@ def put_lora(
         StableDiffusionPipeline.load_lora_into_unet(
             layers, unet=unet, metadata=config, **way
         )
-        _turn(unet, name, scale)
+        _turn_on(unet, name, scale, others)
     if lora.part("text_encoder."):
+        others = _active_adapters(text_encoder)
         config = _for_diffusers(lora, "text_encoder.")
         StableDiffusionPipeline.load_lora_into_text_encoder(
             lora.layers, text_encoder=text_encoder, metadata=config, **way
         )
-        _turn(text_encoder, name, scale)
+        _turn_on(text_encoder, name, scale, others)
 
 
 def _for_diffusers(lora, prefix):
@@ -208,11 +255,19 @@ def _for_diffusers(lora, prefix):
     return lora.metadata if lora.config(prefix) else None
 
 
-def _turn(network, name, scale):
-    "An adapter's strength, in all layers that have it."
+def _active_adapters(network):
+    "The names of the adapters that draw."
+    there = getattr(network, "peft_config", {})
+    active = network.active_adapters() if there else []
+    return [name for name in active if name in there]
+
+
+def _turn_on(network, name, scale, others):
+    "An adapter's strength; those that drew before still do, where the libraries turn them off."
     for layer in network.modules():
         if isinstance(layer, BaseTunerLayer):
             layer.set_scale(name, scale)
+    network.set_adapter([*others, name])
 
 
 # %% ../nbs/15a_lora.ipynb #0494b9ae

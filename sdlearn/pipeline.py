@@ -4,7 +4,6 @@
 
 # %% auto #0
 __all__ = [
-    "PromptWarning",
     "Prompts",
     "check_prompts",
     "Generated",
@@ -43,47 +42,15 @@ from .parts import (
     make_scheduler,
     starting_noise,
 )
+from .prompts import (
+    PromptWarning,
+    warn_of_cut_words,
+    warn_of_empty,
+    warn_of_marks,
+    warn_of_unknown_words,
+)
 from .samplers import sampling_loop
-from .text import known_words, tokenize, unknown_words, words_cut
-
-
-# %% ../nbs/13_pipeline.ipynb #867ae7e2
-class PromptWarning(UserWarning):
-    "Something in a prompt will not reach the picture."
-
-
-def _warn_of_cut_words(tokenizer, overflow):
-    "Name the words that did not fit into the text encoder."
-    cut = words_cut(tokenizer, overflow)
-    if cut:
-        most = tokenizer.model_max_length
-        warn(
-            f"The prompt is longer than the {most} tokens that the text encoder reads, "
-            f"and these words were cut: {' '.join(cut)}.",
-            PromptWarning,
-        )
-
-
-def _warn_of_unknown_words(tokenizer, text):
-    "Name the words that a small vocabulary has never seen."
-    unknown = unknown_words(tokenizer, text)
-    if unknown:
-        never = ", ".join(map(repr, unknown))
-        known = ", ".join(known_words(tokenizer))
-        warn(
-            f"This model has never seen {never}; the words it knows are: {known}.",
-            PromptWarning,
-        )
-
-
-def _warn_of_empty(prompts):
-    "An empty prompt is allowed, and surely a slip."
-    if not all(prompt.strip() for prompt in prompts):
-        warn(
-            "The prompt is empty, so the picture will be of anything: "
-            "type what you want to see.",
-            PromptWarning,
-        )
+from .text import tokenize
 
 
 # %% ../nbs/13_pipeline.ipynb #1542504b
@@ -101,6 +68,16 @@ class Prompts:
 
 
 # %% ../nbs/13_pipeline.ipynb #24a02d5d
+def _warn_of_unread(parts, negative_prompts):
+    "A UNet that reads the guidance scale is asked once, with the prompt alone."
+    if parts.reads_guidance and any(negative_prompts):
+        warn(
+            "This model is told the guidance scale and cannot steer away from "
+            "anything, so the negative prompt is not read: leave it out.",
+            PromptWarning,
+        )
+
+
 def check_prompts(
     parts: Parts,  # that will read them
     prompt: str | list[str],  # what to draw
@@ -111,13 +88,15 @@ def check_prompts(
     negative_prompts = listed_negative_prompts(negative_prompt, len(prompts))
     tokens = tokenize(parts.tokenizer, prompts)
     negative_tokens = tokenize(parts.tokenizer, negative_prompts)
-    _warn_of_empty(prompts)
     texts = [*prompts, *negative_prompts]
+    warn_of_empty(prompts)
+    warn_of_marks(texts)
+    _warn_of_unread(parts, negative_prompts)
     overflows = [*tokens.overflow, *negative_tokens.overflow]
     overflow_of = dict(zip(texts, overflows))  # each text once
     for text, overflow in overflow_of.items():
-        _warn_of_cut_words(parts.tokenizer, overflow)
-        _warn_of_unknown_words(parts.tokenizer, text)
+        warn_of_cut_words(parts.tokenizer, overflow)
+        warn_of_unknown_words(parts.tokenizer, text)
     return Prompts(prompts, negative_prompts, tokens, negative_tokens)
 
 
@@ -194,8 +173,8 @@ def prepare(
 def _embed(plan):
     "The embeddings of the prompts, and of the negative prompts if they are asked."
     parts, prompts = plan.parts, plan.prompts
-    prompt_embeds = parts.embed(prompts.tokens)
-    if plan.settings.guidance_scale <= 1:
+    prompt_embeds = parts.embed(prompts.tokens, plan.settings.clip_skip)
+    if parts.reads_guidance or plan.settings.guidance_scale <= 1:
         return prompt_embeds, None
     return prompt_embeds, parts.embed(prompts.negative_tokens)
 

@@ -18,6 +18,7 @@ import inspect
 from types import SimpleNamespace
 
 import torch
+from diffusers import EulerDiscreteScheduler
 from tqdm.auto import tqdm
 
 from .core import randn
@@ -140,17 +141,33 @@ def pred_original_sample(
     return sample
 
 
+def _knows_levels(scheduler):
+    "Does `alphas_cumprod` tell how noisy the sample is at each timestep?"
+    config = scheduler.config
+    by_alphas = ("epsilon", "sample", "v_prediction")
+    if config.get("prediction_type", "epsilon") not in by_alphas:
+        return False
+    if isinstance(scheduler, EulerDiscreteScheduler):
+        usual = ("discrete", "linear")
+        return (config.timestep_type, config.interpolation_type) == usual
+    return hasattr(scheduler, "alphas_cumprod")
+
+
 def _pred_by_sigma(
-    scheduler,  # without alphas_cumprod, after its step
+    scheduler,  # whose noise levels are its own, after its step
     model_output,  # (b, c, h, w)
     latents,  # (b, c, h, w) before the step
     stepped,  # what its step gave
 ):
     "The clean picture as such a scheduler itself has it, or None if it does not say."
     said = getattr(stepped, "pred_original_sample", None)
-    if said is not None or not hasattr(scheduler, "precondition_outputs"):
+    is_flow = scheduler.config.get("prediction_type") == "flow_prediction"
+    preconditions = hasattr(scheduler, "precondition_outputs")
+    if said is not None or not (is_flow or preconditions):
         return said
     sigma = scheduler.sigmas[scheduler.step_index - 1]
+    if is_flow:
+        return latents - sigma * model_output
     return scheduler.precondition_outputs(latents, model_output, sigma)
 
 
@@ -175,7 +192,7 @@ def sampling_loop(
         model_output = denoise(model_input, t)
         stepped = scheduler.step(model_output, t, latents, **options)
         if on_step:
-            if hasattr(scheduler, "alphas_cumprod"):
+            if _knows_levels(scheduler):
                 guess = pred_original_sample(scheduler, model_output, model_input, t)
             else:
                 guess = _pred_by_sigma(scheduler, model_output, latents, stepped)

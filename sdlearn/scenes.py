@@ -23,6 +23,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from .checks import check_is, check_whole
 from .drawings import (
     COLORS,
     NOUNS,
@@ -56,12 +57,9 @@ class Thing:
 
     def __post_init__(self):
         check_known("noun", self.noun, NOUNS)
-        if self.color is not None:
-            check_known("color", self.color, COLORS)
-        if self.size is not None:
-            check_known("size", self.size, SIZES)
-        if self.count not in (1, 2, 3) or isinstance(self.count, float):
-            raise ValueError(f"There is no count {self.count!r}: take 1, 2 or 3.")
+        check_known("color", self.color, COLORS, optional=True)
+        check_known("size", self.size, SIZES, optional=True)
+        check_whole("count", self.count, 1, 3)
 
 
 def _check_things(things):
@@ -85,14 +83,15 @@ class Scene:
             check_known("relation", self.relation, RELATIONS)
             if len(self.things) != 2:
                 raise ValueError(f"{self.relation!r} is for two things: give both.")
-        if self.place is not None:
-            check_known("place", self.place, PLACES)
+        check_known("place", self.place, PLACES, optional=True)
+        check_whole("seed", self.seed)
 
 
 def instances(
     scene,  # a `Scene`
 ) -> list:  # of `Thing`
     "Each thing as often as it is counted."
+    check_is("scene", scene, Scene)
     things = []
     for thing in scene.things:
         things += [thing] * thing.count
@@ -251,7 +250,7 @@ def layout(
     "Puts the things of a scene in their places."
     _check_room(scene)
     arrange = RELATIONS.get(scene.relation, _row)
-    rng = random.Random(scene.seed)
+    rng = random.Random(int(scene.seed))
     return arrange(rng, PLACES[scene.place], instances(scene))
 
 
@@ -272,10 +271,11 @@ def draw(
     size: int = 64,  # side in pixels
 ) -> Image.Image:  # RGB
     "The picture of a scene."
+    check_whole("size", size, 1)
     side = 3 * size
-    place = PLACES[scene.place]
-    image = scenery(scene.place, random.Random(scene.seed + 1), side)
     figures = layout(scene)
+    place = PLACES[scene.place]
+    image = scenery(scene.place, random.Random(int(scene.seed) + 1), side)
     for i in _painted(scene):
         f = figures[i]
         if _on_ground(place, f):
@@ -297,6 +297,7 @@ def masks(
     size: int = 64,  # side in pixels
 ) -> np.ndarray:  # (n, size, size) bool
     "The visible part of each figure, in the order of `truth`."
+    check_whole("size", size, 1)
     side = 3 * size
     outlines = [silhouette(f, side).reduce(3) for f in layout(scene)]
     visible = np.stack([np.asarray(outline) > 127 for outline in outlines])

@@ -21,14 +21,24 @@ import math
 
 import torch
 
+from .checks import check_number, check_whole
+
 
 # %% ../nbs/03_schedule.ipynb #9e912031
+def _check_betas(num_train_timesteps, *betas):
+    "Raise one clear sentence unless these can be steps, and variances of noise."
+    check_whole("num_train_timesteps", num_train_timesteps, 1)
+    for beta in betas:
+        check_number("A beta", beta, 0, 1)
+
+
 def linear_betas(
     num_train_timesteps: int = 1000,  # steps from picture to noise
     beta_start: float = 1e-4,  # variance added by the first step
     beta_end: float = 0.02,  # variance added by the last step
 ) -> torch.Tensor:  # (num_train_timesteps,)
     "The schedule of the DDPM paper (Ho et al. 2020, section 4)."
+    _check_betas(num_train_timesteps, beta_start, beta_end)
     return torch.linspace(beta_start, beta_end, num_train_timesteps)
 
 
@@ -39,6 +49,7 @@ def scaled_linear_betas(
     beta_end: float = 0.012,  # variance added by the last step
 ) -> torch.Tensor:  # (num_train_timesteps,)
     "Stable Diffusion's schedule: linear in the square root (Rombach et al. 2022)."
+    _check_betas(num_train_timesteps, beta_start, beta_end)
     return torch.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps) ** 2
 
 
@@ -51,6 +62,26 @@ def cumulate(
 
 
 # %% ../nbs/03_schedule.ipynb #3d50791c
+def _check_timesteps(t, last):
+    "Raise one clear sentence unless these are timesteps of a schedule."
+    is_whole = not t.is_floating_point()
+    if not is_whole or t.min() < 0 or t.max() > last:
+        raise ValueError(
+            f"t must be a whole number from 0 to {last}, or several, not {t.tolist()}."
+        )
+
+
+def _check_shapes(sample, noise):
+    "Raise one clear sentence unless these can be added."
+    try:
+        torch.broadcast_shapes(sample.shape, noise.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"Noise of the shape {tuple(noise.shape)} does not fit a sample of "
+            f"the shape {tuple(sample.shape)}: both must have one shape."
+        ) from None
+
+
 def _at(
     alphas_cumprod,  # (num_train_timesteps,)
     t,  # (b,) or scalar timesteps
@@ -58,6 +89,7 @@ def _at(
 ):
     "alphas_cumprod[t], in a shape that broadcasts against `like`."
     t = torch.as_tensor(t, device=like.device)
+    _check_timesteps(t, len(alphas_cumprod) - 1)
     a = alphas_cumprod.to(like.device)[t].to(like.dtype)
     other_axes = [1] * (like.ndim - 1)
     return a.reshape(-1, *other_axes)
@@ -81,6 +113,7 @@ def add_noise(
     alphas_cumprod,  # (num_train_timesteps,)
 ) -> torch.Tensor:  # (b, c, h, w) noisy sample, x_t
     "The forward process in one jump (Ho et al. 2020, equation 4)."
+    _check_shapes(sample, noise)
     signal_rate, noise_rate = signal_and_noise_rates(alphas_cumprod, t, sample)
     return signal_rate * sample + noise_rate * noise
 
@@ -91,6 +124,7 @@ def cosine_betas(
     max_beta: float = 0.999,  # cap that keeps the last steps finite
 ) -> torch.Tensor:  # (num_train_timesteps,)
     "The schedule whose alphas_cumprod is a squared cosine (Nichol and Dhariwal 2021, equation 17)."
+    _check_betas(num_train_timesteps, max_beta)
 
     def left_after(steps):
         share_of_the_way = (steps / num_train_timesteps + 0.008) / 1.008
@@ -118,6 +152,7 @@ def predict_original_sample(
     a,  # alphas_cumprod[t], a tensor that broadcasts against `sample`
 ) -> torch.Tensor:  # (b, c, h, w) clean, x_0
     "The picture that is left without the noise (Ho et al. 2020, equation 15)."
+    _check_shapes(sample, noise_pred)
     return (sample - (1 - a) ** 0.5 * noise_pred) / a**0.5
 
 
@@ -129,6 +164,7 @@ def velocity(
     alphas_cumprod,  # (num_train_timesteps,)
 ) -> torch.Tensor:  # (b, c, h, w)
     "The target of v-prediction (Salimans and Ho 2022, section 4)."
+    _check_shapes(sample, noise)
     signal_rate, noise_rate = signal_and_noise_rates(alphas_cumprod, t, sample)
     return signal_rate * noise - noise_rate * sample
 
@@ -142,6 +178,7 @@ def to_noise_and_sample(
     prediction_type: str = "epsilon",  # "epsilon", "sample" or "v_prediction"
 ) -> tuple:  # noise_pred and pred_original_sample, both (b, c, h, w)
     "Both the noise and the clean picture that a prediction of any type implies."
+    _check_shapes(noisy, model_output)
     signal_rate, noise_rate = signal_and_noise_rates(alphas_cumprod, t, noisy)
     if prediction_type == "epsilon":
         a = _at(alphas_cumprod, t, noisy)
@@ -154,5 +191,5 @@ def to_noise_and_sample(
         return noise_pred, signal_rate * noisy - noise_rate * model_output
     raise ValueError(
         "prediction_type must be epsilon, sample or v_prediction, "
-        f"not {prediction_type!r}"
+        f"not {prediction_type!r}."
     )

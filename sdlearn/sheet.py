@@ -28,7 +28,7 @@ from .canvas import (
     signed,
     tile_height,
 )
-from .checks import check_whole
+from .checks import check_is, check_whole
 from .core import to_images, to_tensor
 from .parts import Parts
 from .pipeline import Generated
@@ -73,6 +73,7 @@ def stages_sheet(
             "stages_sheet needs every stage: "
             "call generate with trajectory=True and attention=True."
         )
+    check_is("parts", parts, Parts)
     check_whole("index", index, 0, len(result.images) - 1)
     picture, latents = result.images[index], result.latents[index].float().cpu()
     steps = [(t, noisy[index], _shown(x, index)) for t, noisy, x in result.trajectory]

@@ -33,6 +33,7 @@ from transformers import (
     CLIPVisionConfig,
 )
 
+from .checks import check_list, check_whole, listed_prompts
 from .data import Endless
 from .words import first_ids, spelled_out, words_of
 
@@ -44,7 +45,10 @@ def train_tokenizer(
     max_length: int = 32,  # tokens of a prompt, start and end included
 ) -> CLIPTokenizer:  # which also keeps the words of the captions, as `known_words`
     "A byte-pair tokenizer in CLIP's format, learned from captions (Sennrich et al. 2016)."
-    captions = list(captions)
+    check_list(captions)
+    check_whole("vocab_size", vocab_size, 514)
+    check_whole("max_length", max_length, 3)
+    captions = listed_prompts(list(captions))
     merges = _learned_merges(captions, vocab_size - 514)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     last_letters = [letter + "</w>" for letter in letters]
@@ -87,7 +91,7 @@ def tokenize(
     prompts,  # list of str, or one str
 ) -> BatchEncoding:  # input_ids, attention_mask (b, n); overflow: b lists of ids
     "Prompts as rows of token ids, cut and padded to the length that the text tower reads."
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    prompts = listed_prompts(prompts)
     longest = tokenizer.model_max_length
     rows, overflow = [], []
     several = spelled_out(tokenizer)
@@ -152,13 +156,37 @@ def unknown_words(
 def embed_tokens(
     text_encoder,  # CLIPTextModel
     tokens,  # from `tokenize`
+    clip_skip: int | None = None,  # last layers to leave out; None or 0: none
 ) -> torch.Tensor:  # (b, n, d) prompt_embeds
     "One vector for each token of each prompt, as Stable Diffusion's UNet takes them."
     tokens = tokens.to(text_encoder.device)
     masked = getattr(text_encoder.config, "use_attention_mask", False)
     mask = tokens.attention_mask if masked else None
-    embeds = text_encoder(tokens.input_ids, attention_mask=mask)[0]  # (b, n, d)
+    if clip_skip is None:
+        embeds = text_encoder(tokens.input_ids, attention_mask=mask)[0]  # (b, n, d)
+    else:
+        embeds = _earlier_states(text_encoder, tokens.input_ids, mask, clip_skip)
     return embeds.to(text_encoder.dtype)
+
+
+def _earlier_states(
+    text_encoder,  # CLIPTextModel
+    input_ids,  # (b, n)
+    mask,  # (b, n) or None
+    clip_skip,  # last layers to leave out
+):
+    "What a layer before the last one says (b, n, d), normalised as the last one's is."
+    # CLIPTextModel has lost its inner text_model in newer versions of transformers.
+    tower = getattr(text_encoder, "text_model", text_encoder)
+    if not hasattr(tower, "final_layer_norm"):
+        kind = type(text_encoder).__name__
+        raise ValueError(
+            f"clip_skip is for CLIP's text encoder, not {kind}: leave it out."
+        )
+    layers = text_encoder.config.num_hidden_layers
+    check_whole("clip_skip", clip_skip, 0, layers)
+    read = text_encoder(input_ids, attention_mask=mask, output_hidden_states=True)
+    return tower.final_layer_norm(read.hidden_states[layers - clip_skip])
 
 
 def encode_prompt(

@@ -23,7 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .choices import TrainingSettings, check_data, check_writable
+from .choices import (
+    TrainingSettings,
+    check_data,
+    check_losses,
+    check_writable,
+    training_settings,
+)
 from .core import make_generator, replace_on_success
 from .data import Endless
 
@@ -256,6 +262,7 @@ def _record(loss, losses, bar, accelerator):
     "One loss more from each process; the number of losses is the number of batches done."
     own = loss.detach()[None]
     new = accelerator.gather(own).tolist()
+    check_losses(new, len(losses))
     losses.extend(new)
     mean = statistics.fmean(losses[-100:])
     bar.update(len(new))
@@ -287,7 +294,7 @@ def train(
     **settings,  # further ones of `TrainingSettings`: batch_size, lr, seed ...
 ) -> list:  # the loss of each batch
     "AdamW with averaged weights, on any device; goes on from `checkpoint` if it is there."
-    how = TrainingSettings(steps, **settings)
+    how = training_settings(steps, **settings)
     accelerator = Accelerator(device_placement=False)
     start = _start(model, loss_fn, how, checkpoint, accelerator)
     objective, optimizer, ema, losses = start

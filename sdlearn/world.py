@@ -22,7 +22,8 @@ import random
 
 import numpy as np
 
-from .drawings import COLORS, NOUNS, PLACES
+from .checks import check_is, check_whole
+from .drawings import COLORS, NOUNS, PLACES, check_known
 from .scenes import RELATIONS, SIZES, Scene, Thing, draw
 
 # %% ../nbs/02_world.ipynb #bc6dd196
@@ -61,6 +62,8 @@ def _sentence(
     scene,  # a `Scene`
 ):
     "What is in the picture."
+    if len(scene.things) != (1 if scene.relation is None else 2):
+        raise ValueError("A caption is about one thing, or two and their relation.")
     phrases = [phrase(thing, _named(rng, thing)) for thing in scene.things]
     says_is = scene.relation != "and" and rng.random() < 0.15
     if len(phrases) == 1:
@@ -81,7 +84,8 @@ def caption(
     rng=None,  # `random.Random`; without one, a scene has one caption
 ) -> str:
     "A true sentence about a scene, in lower case."
-    rng = rng or random.Random(scene.seed + 2)
+    check_is("scene", scene, Scene)
+    rng = rng or random.Random(int(scene.seed) + 2)
     text = _sentence(rng, scene)
     opening = rng.choice(_OPENINGS)
     if rng.random() >= 0.07 and scene.place:
@@ -97,13 +101,10 @@ def caption(
 # %% ../nbs/02_world.ipynb #6a59c682
 def vocabulary() -> list:  # of str, sorted
     "Every word that a caption may use."
-    texts = ["an is are flying"]
-    texts += [*NOUNS, *COLORS, *SIZES, *RELATIONS]
+    texts = ["an is are flying", *NOUNS, *COLORS, *SIZES, *RELATIONS]
     texts += [noun.plural for noun in NOUNS.values()]
     texts += [place for place in PLACES if place]
-    texts += _NUMBERS.values()
-    texts += _SAID.values()
-    texts += _OPENINGS
+    texts += [*_NUMBERS.values(), *_SAID.values(), *_OPENINGS]
     return sorted(set(" ".join(texts).split()))
 
 
@@ -190,6 +191,7 @@ def facts(
     scene,  # a `Scene`
 ):  # yields (fact, n): one in n such facts is held out
     "What meets in a scene: noun and color, noun and place, noun and number, noun and noun."
+    check_is("scene", scene, Scene)
     for thing in scene.things:
         if thing.color and thing.color not in NOUNS[thing.noun].natural:
             yield f"{thing.color} {thing.noun}", 36
@@ -296,10 +298,8 @@ def sample_scene(
     split="train",  # "train", "held-out" or None for any
 ) -> Scene:
     "A random scene of that split."
-    if split not in ("train", "held-out", None):
-        raise ValueError(
-            f"There is no split {split!r}: take 'train', 'held-out' or None for any."
-        )
+    check_is("rng", rng, random.Random)
+    check_known("split", split, ("train", "held-out"), optional=True)
     while True:
         scene = _a_scene(rng)
         if split is None or split == split_of(scene):
@@ -312,7 +312,9 @@ def sample_pictures(
     split="train",  # "train", "held-out" or None for any
 ) -> tuple:  # (n, 64, 64, 3) uint8, and a list of n scenes
     "A batch of random pictures and what they show."
-    rng = random.Random(seed)
+    check_whole("n", n, 1)
+    check_whole("seed", seed)
+    rng = random.Random(int(seed))
     scenes = [sample_scene(rng, split) for _ in range(n)]
     pixels = np.stack([np.asarray(draw(scene)) for scene in scenes])
     return pixels, scenes

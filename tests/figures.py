@@ -11,6 +11,8 @@ from pathlib import Path
 
 import nbformat
 
+from .notebooks import lessons
+
 ROOT = Path(__file__).resolve().parent.parent
 # From the ground up: a module imports only from those before it.
 FLOORS = [
@@ -26,19 +28,24 @@ FLOORS = [
     "choices",
     "training",
     "samplers",
+    "schedulers",
     "words",
     "text",
     "latents",
     "attention",
     "conditioning",
     "judge",
+    "tasks",
     "evaluate",
     "guidance",
     "parts",
+    "prompts",
     "pipeline",
     "canvas",
     "sheet",
     "files",
+    "hub",
+    "single",
     "checkpoints",
     "masks",
     "edit",
@@ -46,13 +53,21 @@ FLOORS = [
     "fits",
     "adapt",
     "recipe",
+    "supply",
+    "graphs",
+    "gpu",
+    "saving",
+    "metadata",
+    "orders",
+    "studio",
+    "runs",
     "commands",
 ]
 NEUTRAL_WIDTH = 100
 
 
 def notebooks(folder=ROOT):
-    return sorted((folder / "nbs").glob("[0-9]*.ipynb"))
+    return lessons(folder / "nbs")
 
 
 def modules(folder=ROOT):

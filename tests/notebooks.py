@@ -1,7 +1,9 @@
 """Execute and clean notebooks: `python tests/notebooks.py refresh|clean [NAME ...]`."""
 
 import argparse
+import json
 import os
+import re
 import subprocess
 import sys
 from base64 import b64decode, b64encode
@@ -18,12 +20,20 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, NbvalKernelspecManager
 from PIL import Image
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"
+LESSON = r"\d\d[a-z]?_[a-z]+"  # what a notebook of the course is called
+# The markers of git, between the lines of the file or in cells of their own.
+CONFLICT = re.compile(r'^[ \t]*"?`?(<{7}|>{7}) ', re.MULTILINE)
+MODULE = re.compile(r"^#\|\s*default_exp:?\s+(\S+)", re.MULTILINE)
 CELL_TIMEOUT = 120
 MAX_BYTES = 1_000_000
 ROUNDING = (1, 3, 5)  # of 255; as little as the size of the notebook demands
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TAGS = {"NBVAL_SKIP": "skip-execution", "NBVAL_RAISES_EXCEPTION": "raises-exception"}
-KERNELSPEC = {"display_name": "python3", "language": "python", "name": "python3"}
+METADATA = {
+    "kernelspec": {"display_name": "python3", "language": "python", "name": "python3"},
+    # Without it `nbconvert --to script` writes a .txt.
+    "language_info": {"file_extension": ".py", "name": "python"},
+}
 KERNEL_ENV = {
     "OMP_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
@@ -35,7 +45,74 @@ KERNEL_ENV = {
 
 
 class NotebookError(Exception):
-    """A cell that failed or took too long."""
+    """A notebook that cannot be read, or a cell that failed or took too long."""
+
+
+def is_lesson(path):
+    """Is the notebook called as one of the course, and not as a copy or a try?"""
+    return re.fullmatch(LESSON, path.stem) is not None
+
+
+def lessons(folder=NBS):
+    """The notebooks of the course, appendices included."""
+    return sorted(filter(is_lesson, folder.glob("*.ipynb")))
+
+
+def strays(folder=NBS):
+    """The other notebooks among them: copies, conflicting versions, tries."""
+    visible = [p for p in folder.glob("*.ipynb") if p.name[0] not in "_."]
+    return sorted(path for path in visible if not is_lesson(path))
+
+
+def remedy(stray):
+    """A sentence on a notebook that is no lesson."""
+    return (
+        f"{stray.parent.name}/{stray.name} is not called as a lesson is "
+        "(06_samplers, 02a_drawings) and is left out: move it to work/, or rename it."
+    )
+
+
+def fault_of(source):
+    """Why a file is no notebook; None if it is one."""
+    if not source.strip():
+        return "it is empty"
+    try:
+        content = json.loads(source)
+    except ValueError as error:
+        return f"it is not JSON: {error}"
+    version = content.get("nbformat") if isinstance(content, dict) else None
+    return None if version else "it has no nbformat"
+
+
+def source_of(path):
+    """The text of a notebook; of one that cannot be read, a sentence with the way out."""
+    where = f"{path.parent.name}/{path.name}"
+    source = path.read_text(encoding="utf-8", errors="replace")
+    if CONFLICT.search(source):
+        raise NotebookError(
+            f"{where} holds git's conflict markers: take one side, "
+            f"`git checkout --ours {where}` or --theirs, or delete the cells that you "
+            f"do not want, then `python dev.py refresh {path.stem}`."
+        )
+    fault = fault_of(source)
+    if fault:
+        raise NotebookError(
+            f"{where} is no notebook ({fault}): bring it back, "
+            f"`git restore {where}`, or move it to work/."
+        )
+    return source
+
+
+def read(path):
+    """The content of a notebook, or a sentence."""
+    return nbformat.reads(source_of(path), as_version=4)
+
+
+def module_of(nb):
+    """The module that a notebook writes, if any."""
+    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    found = MODULE.search("\n".join(code))
+    return found and found[1]
 
 
 def names_of(path):
@@ -45,9 +122,14 @@ def names_of(path):
 
 
 def find(names):
-    """Notebooks whose file name, number or module is in `names`; all of them if there is none."""
-    paths = sorted(p for p in NBS.glob("*.ipynb") if p.name[0] not in "_.")
-    wanted = {Path(name).stem for name in names}
+    """Lessons whose file name, number or module is in `names`; all of them if there is none."""
+    paths = lessons()
+    wanted = {Path(name).name.removesuffix(".ipynb") for name in names}
+    for stray in strays():
+        if stray.stem in wanted:
+            sys.exit(remedy(stray))
+        if not wanted:
+            print(remedy(stray), file=sys.stderr, flush=True)
     missing = wanted.difference(*map(names_of, paths))
     if missing:
         known = ", ".join(p.stem for p in paths)
@@ -81,7 +163,7 @@ def cleaned(nb):
     nb = dict2nb(nb)
     clean_nb(nb)
     kept = {k: v for k, v in nb.metadata.items() if k == "nbdev"}
-    nb.metadata = {"kernelspec": KERNELSPEC, **kept}
+    nb.metadata = {**METADATA, **kept}
     for cell in nb.cells:
         if cell.cell_type == "code":
             clean_outputs(cell)
@@ -145,7 +227,7 @@ def client_of(nb, folder):
 
 def execute(path):
     """Run a notebook in a fresh kernel."""
-    nb = nbformat.read(path, as_version=4)
+    nb = read(path)
     for cell in nb.cells:
         cell.metadata.tags = [TAGS[marker] for marker in TAGS if marked(cell, marker)]
     try:
@@ -155,7 +237,7 @@ def execute(path):
             stderr=subprocess.DEVNULL,
         )
     except (CellControlSignal, DeadKernelError) as error:
-        raise NotebookError(str(error)) from None
+        raise NotebookError(f"{path.name} is left as it was: {error}") from None
     fit(nb)
     return nb
 
@@ -169,7 +251,7 @@ def save(path, text):
 
 def process(path, afresh):
     """Clean a notebook, executed or as it is, and report its size."""
-    nb = execute(path) if afresh else nbformat.read(path, as_version=4)
+    nb = execute(path) if afresh else read(path)
     save(path, cleaned(nb))
     size = path.stat().st_size
     remark = ", too large" if size > MAX_BYTES else ""
@@ -187,7 +269,7 @@ def main():
         try:
             process(path, args.action == "refresh")
         except NotebookError as error:
-            print(f"{path.name} is left as it was: {error}", flush=True)
+            print(error, file=sys.stderr, flush=True)
             failed = True
     sys.exit(failed)
 

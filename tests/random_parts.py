@@ -1,6 +1,6 @@
 """Randomly initialised Stable Diffusions, built from configs.
 
-The shape of the tiny one, and those of 1.x and 2.x at reduced width.
+The shape of the tiny one, those of 1.x and 2.x at reduced width, and the least that draws.
 """
 
 import re
@@ -21,6 +21,13 @@ REAL_BLOCKS = dict(
     up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 )
 BLOCKS = {
+    "least": dict(
+        block_out_channels=(32,),
+        cross_attention_dim=32,
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        attention_head_dim=4,
+    ),
     "tiny": dict(
         block_out_channels=(64, 128),
         down_block_types=("CrossAttnDownBlock2D",) * 2,
@@ -42,6 +49,7 @@ REAL_TEXT = dict(
     max_position_embeddings=77,
 )
 TEXT = {
+    "least": dict(**REAL_TEXT, num_hidden_layers=2),
     "tiny": dict(
         hidden_size=96,
         intermediate_size=384,
@@ -121,7 +129,7 @@ def to_single_file(parts, path):
     """Save parts as one file with the names of the original Stable Diffusion code."""
     tensors = {
         **_unet_tensors(parts.unet),
-        **_vae_tensors(parts.vae),
+        **vae_tensors(parts.vae),
         **_text_tensors(parts.text_encoder),
     }
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -196,7 +204,7 @@ def _unet_name(name, config):
 INSIDE = {"resnets": 0, "attentions": 1}  # places in a block of the original code
 
 
-def _vae_tensors(vae):
+def vae_tensors(vae):
     levels = len(vae.config.block_out_channels)
     tensors = {}
     for name, tensor in vae.state_dict().items():

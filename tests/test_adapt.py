@@ -101,6 +101,30 @@ def test_learning_changes_one_row(parts):
         assert torch.equal(before[name], weight), name
 
 
+PICTURES = randn((2, 4, 8, 8), make_generator(0))
+UNTAUGHT = [  # latents, prompts, words to start from, what is said
+    (PICTURES, [f"a {WORD}", "a cat"], "apple", "is not among the words"),
+    (PICTURES, [f"a {WORD}", "cat " * 40 + WORD], "apple", "is not among the words"),
+    (PICTURES, ["a pumpkin"] * 2, "apple", "is not among the words"),
+    (PICTURES, [f"a {WORD}"], "apple", "2 pictures and 1 prompts"),
+    (PICTURES, f"a {WORD}", "apple", "2 pictures and 1 prompts"),
+    (PICTURES[:0], [], "apple", "0 pictures and 0 prompts"),
+    (PICTURES[0], [f"a {WORD}"], "apple", "latents must be"),
+    (PICTURES[:, :3], [f"a {WORD}"] * 2, "apple", "latents must be"),
+    (PICTURES * torch.nan, [f"a {WORD}"] * 2, "apple", "latents must be"),
+    (None, [f"a {WORD}"], "apple", "latents must be"),
+    (PICTURES, [f"a {WORD}"] * 2, "", "like must be known words"),
+    (PICTURES, [f"a {WORD}"] * 2, None, "like must be known words"),
+    (PICTURES, [f"a {WORD}"] * 2, "apple dragonfruit", "must be one token"),
+]
+
+
+@pytest.mark.parametrize("latents, prompts, like, message", UNTAUGHT)
+def test_a_word_that_cannot_be_learned(parts, latents, prompts, like, message):
+    with refused(message):
+        learn_word(parts, WORD, like, latents, prompts, steps=1)
+
+
 def test_word_file_for_us_and_for_diffusers(parts, taught, tmp_path):
     file = tmp_path / "word.safetensors"
     save_word(file, taught, WORD)
@@ -348,13 +372,15 @@ STRENGTHS = {
 }
 
 
-def stirred(network, **config):
+def stirred(network, seed=0, **config):
     """A copy of a network with an adapter that changes something."""
     network = deepcopy(network)
     network.add_adapter(LoraConfig(**{"target_modules": LAYERS, **config}))
     for i, (name, matrix) in enumerate(network.named_parameters()):
-        if "lora_" in name:
-            matrix.data = 0.1 * randn(matrix.shape, make_generator(i))
+        if "magnitude" in name:
+            matrix.data *= 1.1
+        elif "lora_" in name:
+            matrix.data = 0.1 * randn(matrix.shape, make_generator(i + seed))
     return network
 
 
@@ -372,6 +398,7 @@ def test_a_lora_comes_back_as_strong_as_it_was(parts, tmp_path, config):
     assert_drawn_as(pipe, loaded)
 
 
+@pytest.mark.slow
 def test_a_lora_of_both_networks_and_its_scale(parts, tmp_path):
     tower = stirred(
         parts.text_encoder, r=2, lora_alpha=6, target_modules=["q_proj", "fc1"]
@@ -485,7 +512,6 @@ def test_a_folder_of_several_files(parts, tmp_path):
 UP = "lora_unet_mid_block_resnets_0_conv1"
 QUERY = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
 STRANGE = {
-    "DoRA": {f"{QUERY}.dora_scale": torch.ones(128, 1)},
     "LoHa": {f"{QUERY}.hada_w1_a": torch.ones(128, 2)},
     "LoKr": {f"{QUERY}.lokr_w1": torch.ones(2, 2)},
     "third matrix": {f"{UP}.lora_mid.weight": torch.ones(2, 2, 3, 3)},
@@ -541,12 +567,167 @@ def test_a_text_encoder_of_another_model(parts, tmp_path):
     assert not hasattr(loaded.unet, "peft_config")
 
 
-def test_dora_of_peft(parts, tmp_path):
-    save_lora(
-        tmp_path, stirred(parts.unet, r=2, target_modules=["to_q"], use_dora=True)
-    )
-    with refused("DoRA", "drawn wrong"):
+def test_magnitudes_that_diffusers_leaves_out(parts, tmp_path):
+    tensors = kohya(parts.unet, "lora_unet", ("to_v",))
+    downs = [key for key in tensors if "lora_down" in key]
+    for key in downs:
+        width = tensors[key].shape[1]
+        tensors[key.replace("lora_down.weight", "dora_scale")] = torch.rand(1, width)
+    save_file(tensors, tmp_path / LORA_FILE)
+    loaded, pipe = copy_of(parts), stock_of(parts)
+    pipe.load_lora_weights(tmp_path)
+    with pytest.warns(PromptWarning, match="DoRA whose magnitudes"):
+        load_lora(loaded, tmp_path)
+    assert_drawn_as(pipe, loaded)
+
+
+DORAS = {
+    "linear": dict(r=3, lora_alpha=7, target_modules=["to_q", "ff.net.2"]),
+    "convolution": dict(r=2, lora_alpha=2, target_modules=["conv1", "proj_in"]),
+    "rank pattern": dict(
+        r=2, lora_alpha=3, rank_pattern={"to_k": 4}, target_modules=["to_q", "to_k"]
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+@pytest.mark.parametrize("config", DORAS.values(), ids=DORAS)
+def test_dora_of_peft(parts, tmp_path, config, scale):
+    trained = stirred(parts.unet, use_dora=True, **config)
+    save_lora(tmp_path, trained)
+    loaded, pipe = copy_of(parts), stock_of(parts)
+    load_lora(loaded, tmp_path, "style", scale)
+    pipe.load_lora_weights(tmp_path, adapter_name="style")
+    pipe.set_adapters("style", scale)
+    assert_drawn_as(pipe, loaded)
+    plain = last_latents(parts, "a cat")
+    assert not torch.allclose(last_latents(loaded, "a cat"), plain, atol=1e-3)
+
+
+def test_magnitudes_of_another_size(parts, tmp_path):
+    config = dict(r=2, target_modules=["to_q"], use_dora=True)
+    save_lora(tmp_path, stirred(parts.unet, **config))
+    layers = deepcopy(load_file(tmp_path / LORA_FILE))
+    key = next(key for key in layers if "magnitude" in key)
+    save_file(layers | {key: torch.ones(7)}, tmp_path / LORA_FILE)
+    with refused("does not fit this UNet", "magnitude"):
         load_lora(deepcopy(parts.unet), tmp_path)
+
+
+# Several at once, and what stands beside a UNet
+
+
+def both_networks(parts, folder, seed, **config):
+    """A LoRA of both networks, saved."""
+    text = {**config, "target_modules": ["q_proj", "fc2"]}
+    trained = replace(
+        parts,
+        unet=stirred(parts.unet, seed, **config),
+        text_encoder=stirred(parts.text_encoder, seed, **text),
+    )
+    save_lora(folder, trained)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "scales",
+    [
+        (0.7, 0.4),
+        pytest.param((-0.5, 1.2), marks=pytest.mark.slow),
+        pytest.param((0, 1), marks=pytest.mark.slow),
+    ],
+)
+def test_two_at_once(parts, tmp_path, scales):
+    one = both_networks(parts, tmp_path / "one", 0, r=2, lora_alpha=5)
+    two = both_networks(parts, tmp_path / "two", 50, r=3, use_rslora=True)
+    loaded, pipe = copy_of(parts), stock_of(parts)
+    for name, folder, scale in zip("ab", (one, two), scales):
+        load_lora(loaded, folder, name, scale)
+        pipe.load_lora_weights(folder, adapter_name=name)
+    pipe.set_adapters(["a", "b"], list(scales))
+    assert_drawn_as(pipe, loaded)
+
+
+@pytest.mark.slow
+def test_the_second_leaves_the_first_on(parts, tmp_path):
+    text = with_text(parts)
+    only_unet = kohya(parts.unet, "lora_unet", ("conv1",))
+    loaded, pipe = copy_of(parts), stock_of(parts)
+    for name, tensors in (("text", text), ("unet", only_unet)):
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+        load_lora(loaded, tmp_path / f"{name}.safetensors", name, 0.6)
+        how = dict(weight_name=f"{name}.safetensors", adapter_name=name)
+        pipe.load_lora_weights(str(tmp_path), **how)
+    pipe.set_adapters(["text", "unet"], [0.6, 0.6])
+    assert_drawn_as(pipe, loaded)
+
+
+def test_a_name_is_free_again_once_its_adapter_is_deleted(parts, tmp_path):
+    save_lora(tmp_path, stirred(parts.unet, r=2))
+    loaded = copy_of(parts)
+    load_lora(loaded, tmp_path, "style")
+    expected = last_latents(loaded, "a cat")
+    with refused("'style' already"):
+        load_lora(loaded, tmp_path, "style")
+    loaded.unet.delete_adapters("style")
+    assert_close(last_latents(loaded, "a cat"), last_latents(parts, "a cat"))
+    load_lora(loaded, tmp_path, "style")
+    assert_close(last_latents(loaded, "a cat"), expected)
+
+
+def test_a_unet_knows_the_text_encoder_beside_it(parts, tmp_path):
+    folder = both_networks(parts, tmp_path, 0, r=2, lora_alpha=5)
+    loaded, pipe = copy_of(parts), stock_of(parts)
+    pipe.load_lora_weights(folder)
+    load_lora(loaded.unet, folder)
+    assert_drawn_as(pipe, loaded)
+
+
+def test_a_unet_of_several_text_encoders_does_not_choose(parts, tmp_path):
+    folder = both_networks(parts, tmp_path, 0, r=2, lora_alpha=5)
+    loaded = copy_of(parts)
+    taught = add_word(loaded, "<new>", torch.zeros(96))
+    with refused("none or several go with this UNet"):
+        load_lora(loaded.unet, folder)
+    load_lora(taught, folder)
+    assert not hasattr(loaded.text_encoder, "peft_config")
+
+
+@pytest.mark.parametrize("thing", [None, "unet", 3, torch.nn.Linear(2, 2)])
+def test_a_lora_for_something_else(tmp_path, thing):
+    with refused("for Parts or a UNet"):
+        load_lora(thing, tmp_path)
+
+
+def test_a_lora_of_no_size(parts, tmp_path):
+    save_file(kohya(parts.unet, "lora_unet", ("to_q",), rank=0), tmp_path / LORA_FILE)
+    with refused("does not fit this UNet"):
+        load_lora(deepcopy(parts.unet), tmp_path)
+
+
+FILES = {
+    "a LoRA": lambda parts: kohya(parts.unet, "lora_unet", ("to_q",)),
+    "a word": lambda parts: {"<dog>": torch.zeros(2, 96)},
+    "a word of": lambda parts: {"clip_g": torch.ones(1, 9), "clip_l": torch.ones(1, 7)},
+    "a whole checkpoint": lambda parts: {
+        "model.diffusion_model.x": torch.ones(1),
+        "first_stage_model.decoder.x": torch.ones(1),
+    },
+    "a VAE": lambda parts: {"decoder.conv_in.bias": torch.ones(1)},
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_of_another_kind_are_named(parts, tmp_path, kind):
+    file = tmp_path / "style.safetensors"
+    save_file(FILES[kind](parts), file)
+    if kind != "a word":
+        with refused(f"is {kind} ", "not a word", str(file)):
+            load_word(parts, file)
+    if kind != "a LoRA":
+        with refused(f"is {kind} ", "not a LoRA", str(file)):
+            load_lora(copy_of(parts), file)
 
 
 @pytest.mark.parametrize(

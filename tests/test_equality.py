@@ -3,18 +3,23 @@
 On the CPU in float32, on one thread.
 """
 
+import copy
 import functools
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import diffusers
 import pytest
 import torch
 
 from sdlearn.core import make_generator
-from sdlearn.parts import GUIDANCE_SCALE, SCHEDULERS
+from sdlearn.parts import GUIDANCE_SCALE
 from sdlearn.pipeline import generate
+from sdlearn.schedulers import SCHEDULERS
 
-from .conftest import assert_same_latents, assert_same_picture
+from .conftest import assert_identical, assert_same_latents, assert_same_picture
 from .random_parts import build_parts, build_scheduler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -145,6 +150,42 @@ def test_the_networks_see_the_same_batches(kind):
         stock(build(kind), PROMPTS, **kwargs)
     assert len(mine) >= 6  # prompts, negative prompts, and each step
     assert mine == theirs
+
+
+# Clip skip
+
+
+def with_inner_model(parts):
+    """diffusers looks for a layer of CLIP where older versions of transformers have it."""
+    encoder = copy.deepcopy(parts.text_encoder)
+    if not hasattr(encoder, "text_model"):
+        norm = encoder.final_layer_norm
+        vars(encoder)["text_model"] = SimpleNamespace(final_layer_norm=norm)
+    return replace(parts, text_encoder=encoder)
+
+
+@pytest.mark.parametrize("kind, layers", [("tiny", 3), ("sd1", 2), ("sd2", 3)])
+@pytest.mark.parametrize("guidance_scale", [1.0, 7.5])
+def test_clip_skip(kind, layers, guidance_scale):
+    parts = build(kind)
+    theirs = with_inner_model(parts)
+    how = dict(negative_prompt=NEGATIVES, guidance_scale=guidance_scale)
+    drawn = []
+    for clip_skip in range(layers + 1):
+        result = ours(parts, PROMPTS, clip_skip=clip_skip, **how)
+        assert_same(result, stock(theirs, PROMPTS, clip_skip=clip_skip, **how))
+        assert result.settings.clip_skip == clip_skip
+        drawn.append(result.latents)
+    assert not any(torch.equal(one, two) for one, two in pairwise(drawn))
+
+
+def test_no_clip_skip():
+    """None leaves all as it is, and skipping no layer is the same but for rounding."""
+    plain = ours(build("tiny"), PROMPTS).latents
+    assert_identical(ours(build("tiny"), PROMPTS, clip_skip=None).latents, plain)
+    torch.testing.assert_close(
+        ours(build("tiny"), PROMPTS, clip_skip=0).latents, plain, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_recording_changes_nothing():

@@ -8,6 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator
@@ -114,6 +115,31 @@ def test_numbers_above_one(name):
 def test_seeds(parts, seed):
     with refused("seed must be a whole number from 0 to"):
         generate(parts, PROMPT, seed=seed)
+
+
+@pytest.mark.parametrize("value", [-1, "2", True, 1.5, NAN, [1], 1j], ids=repr)
+def test_clip_skips(parts, value):
+    with refused("clip_skip must be a whole number of at least 0, not "):
+        draw(parts, clip_skip=value)
+    with refused("clip_skip must be a whole number of at least 0, not "):
+        Settings(clip_skip=value)
+
+
+@pytest.mark.parametrize("value", [4, 12, 10**9])
+def test_more_layers_than_there_are(parts, value):
+    with refused(f"clip_skip must be a whole number from 0 to 3, not {value}."):
+        draw(parts, clip_skip=value)
+    with refused("clip_skip must be a whole number from 0 to 3"):
+        parts.embed([PROMPT], clip_skip=value)
+
+
+def test_clip_skip_needs_clip(parts):
+    sizes = dict(hidden_size=96, num_hidden_layers=2, num_attention_heads=2)
+    config = BertConfig(vocab_size=800, intermediate_size=96, **sizes)
+    other = replace(parts, text_encoder=BertModel(config).eval())
+    assert len(draw(other).images) == 1
+    with refused("clip_skip is for CLIP's text encoder, not BertModel: leave it out."):
+        draw(other, clip_skip=1)
 
 
 @pytest.mark.parametrize("nothing", [None, 7, "tiny", {}], ids=repr)
@@ -299,6 +325,65 @@ def test_a_warning_names_the_line_that_asked(parts):
     with pytest.warns(PromptWarning) as caught:
         draw(parts, "")
     assert caught[0].filename == __file__
+
+
+MARKS = {
+    "a (red cat:1.3)": "(red cat:1.3)",
+    "a (red:.5) cat": "(red:.5)",
+    "a red (cat: -1 )": "(cat: -1 )",
+    "a red cat <lora:film:0.8>": "<lora:film:0.8>",
+    "a red cat <LoRA:film>": "<LoRA:film>",
+    "a red cat <hypernet:film:1>": "<hypernet:film:1>",
+    "a ((red) cat:1.2)": "((red) cat:1.2)",
+    "a ((red:1.1) cat:1.2)": "((red:1.1) cat:1.2)",
+    "a (big (red:1.1) cat)": "(red:1.1)",
+    "a (красный кот:1.2)": "(красный кот:1.2)",
+    "a (red\ncat:1.2)": "(red cat:1.2)",
+}
+
+
+def about_marks(caught):
+    messages = [str(w.message) for w in caught if w.category is PromptWarning]
+    return [message for message in messages if "Other tools read" in message]
+
+
+@pytest.mark.parametrize("prompt, mark", MARKS.items())
+def test_marks_of_other_tools(parts, prompt, mark):
+    for how in (dict(prompt=prompt), dict(negative_prompt=prompt)):
+        with pytest.warns(PromptWarning) as caught:
+            draw(parts, **how)
+        (message,) = about_marks(caught)
+        assert mark in message and "plain words" in message
+        assert message.endswith(".") and "\n" not in message
+
+
+def test_marks_are_named_once_in_a_call(parts):
+    one, two = "a (red:1.3) cat", "a (red:1.3) <lora:film:1> fish"
+    with pytest.warns(PromptWarning) as caught:
+        draw(parts, [one, two, one], negative_prompt="(a car:0.5)")
+    (message,) = about_marks(caught)
+    for mark in ("(red:1.3)", "<lora:film:1>", "(a car:0.5)"):
+        assert message.count(mark) == 1
+
+
+UNMARKED = [
+    "a cat (asleep)",
+    "two cats (12:30)",
+    "a time: 12:30",
+    "a (cat:dog)",
+    "<cat-toy>",
+    "[cat] (dog)",
+    "a : 1.3",
+    "(cat:1.3",
+    "a \\(cat:1.3\\)",
+]
+
+
+@pytest.mark.parametrize("prompt", UNMARKED)
+@pytest.mark.filterwarnings("always")
+def test_brackets_and_colons_are_english(parts, prompt, recwarn):
+    draw(parts, prompt)
+    assert not about_marks(recwarn)
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, "Two FISH in the river."])

@@ -1,7 +1,9 @@
 """The judge, its rules, and the scores that the package ships."""
 
 import json
+import math
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,15 +14,14 @@ from torch.utils.data import default_collate
 from sdlearn.core import make_generator, randn, to_tensor
 from sdlearn.drawings import noun
 from sdlearn.evaluate import (
-    TASKS,
-    drawings,
     evaluate,
     frechet_distance,
     judgments,
     obeys,
     pass_rate,
+    score_pictures,
     score_table,
-    task_scenes,
+    wilson_interval,
 )
 from sdlearn.judge import (
     Scorer,
@@ -35,6 +36,16 @@ from sdlearn.judge import (
 )
 from sdlearn.latents import decode, encode
 from sdlearn.scenes import draw, extent, instances, layout
+from sdlearn.tasks import (
+    MIXED_TASKS,
+    SPLITS,
+    TASKS,
+    Asked,
+    chance_scenes,
+    drawings,
+    task_prompts,
+    task_scenes,
+)
 from sdlearn.world import caption, parse, sample_scene, split_of
 
 from .conftest import SHIPPED, refused
@@ -190,15 +201,160 @@ def test_a_new_judge_learns_a_new_noun(dragon):
     assert scorer_loss(young, batch, make_generator(0)).isfinite()
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("part", ["train", "held-out"])
-def test_tasks_keep_to_their_split(task, part):
-    found = task_scenes(task, part, 20)
-    assert found == task_scenes(task, part, 20)
-    assert len({prompt for prompt, _ in found}) == 20
-    for prompt, scene in found:
-        assert split_of(parse(prompt)) == part == split_of(scene)
-        assert all(obeys(what_is_there(scene), prompt).values())
+BESIDE = ("and", "next to")
+PAIRS = ("two nouns", "color binding", "position", "interaction")
+each_part = pytest.mark.parametrize("part", SPLITS)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@each_part
+def test_tasks_keep_to_their_split(part, mixed):
+    for task in MIXED_TASKS if mixed else TASKS:
+        found = task_scenes(task, part, 20, mixed=mixed)
+        assert found == task_scenes(task, part, 20, mixed=mixed)
+        assert len({prompt for prompt, _ in found}) == 20
+        for prompt, scene in found:
+            assert split_of(parse(prompt)) == part == split_of(scene)
+            assert all(obeys(what_is_there(scene), prompt).values())
+
+
+def named_by(task, asked):
+    """Does a prompt ask for what the task is named for, and for nothing else?"""
+    colors = [thing.color for thing in asked.things]
+    one, other = asked.things[0], asked.things[-1]
+    two, count = len(asked.things) == 2, one.count
+    alone = not two and count == 1
+    plain = two and not any(colors)
+    return {
+        "one noun": alone and not one.color,
+        "two nouns": plain and asked.relation in BESIDE,
+        "counting": not two and count > 1,
+        "colors": alone and bool(one.color),
+        "color binding": two
+        and all(colors)
+        and one.color != other.color
+        and asked.relation in BESIDE,
+        "position": plain
+        and asked.relation in ("left of", "right of", "above", "below"),
+        "interaction": plain and asked.relation in ("riding", "sitting on", "eating"),
+    }[task]
+
+
+@each_part
+def test_a_task_measures_its_name(part):
+    for task in TASKS:
+        for prompt, _ in task_scenes(task, part, 15, seed=5):
+            asked = parse(prompt)
+            assert [name for name in TASKS if named_by(name, asked)] == [task], prompt
+
+
+@pytest.mark.parametrize("n", [1, 6, 11, 24])
+def test_relations_have_equal_shares_in_both_parts(n):
+    for task in PAIRS:
+        mixes = []
+        for part in SPLITS:
+            found = task_scenes(task, part, n)
+            mixes.append(Counter(parse(prompt).relation for prompt, _ in found))
+        assert mixes[0] == mixes[1]
+        assert mixes[0].total() == n
+        asked = [mixes[0][relation] for relation in TASKS[task]]
+        assert max(asked) - min(asked) == (n % len(TASKS[task]) > 0)
+
+
+def test_mixed_tasks_are_those_of_older_scores():
+    """Prompts that scores of six tasks were measured with, taken down at that time."""
+    older = {
+        ("two nouns", "train"): "a drawing of a car next to a fish at sunset",
+        (
+            "position",
+            "held-out",
+        ): "a photo of a temple to the left of an elephant at night",
+        (
+            "color binding",
+            "train",
+        ): "a white cat to the left of a purple bird in the snow",
+        ("color binding", "held-out"): "there is a big green ball and a brown cat",
+        ("counting", "train"): "three white apples in the river",
+        ("colors", "held-out"): "an orange elephant in the desert",
+    }
+    for (task, part), prompt in older.items():
+        assert task_scenes(task, part, 4, mixed=True)[3][0] == prompt
+
+
+def test_all_prompts_of_an_evaluation():
+    asked = task_prompts(3)
+    groups = Counter((one.part, one.task) for one in asked)
+    assert groups == {(part, task): 3 for part in SPLITS for task in TASKS}
+    assert asked == task_prompts(3)
+    mixed = task_prompts(2, mixed=True)
+    assert list(dict.fromkeys(one.task for one in mixed)) == list(MIXED_TASKS)
+
+
+@pytest.mark.parametrize(
+    "task, expected",
+    [
+        ("one noun", 1 / 20),
+        ("two nouns", 1 / 20),
+        ("counting", 1 / 3),
+        ("colors", 1 / 10),
+        ("color binding", 1 / 2),
+        ("position", 1 / 2),
+    ],
+)
+def test_chance_leaves_only_the_task_to_a_lot(task, expected):
+    """By the rules alone, with a judge that makes no mistakes."""
+    passed, wrong = [], Counter()
+    for part in SPLITS:
+        prompts, scenes = zip(*task_scenes(task, part, 60), strict=True)
+        lots = chance_scenes(task, list(scenes))
+        assert lots == chance_scenes(task, list(scenes))
+        for prompt, scene in zip(prompts, lots, strict=True):
+            answers = obeys(what_is_there(scene), prompt)
+            passed.append(all(answers.values()))
+            wrong.update(key for key, right in answers.items() if not right)
+    assert sum(passed) / len(passed) == pytest.approx(expected, abs=0.06)
+    assert not wrong["place"]
+    about = {"counting": "count", "colors": "color", "color binding": "color"}
+    if task in about:
+        assert set(wrong) == {about[task]}
+    if task == "position":
+        assert set(wrong) == {"relation"}
+
+
+def test_chance_of_an_interaction_is_what_can_be_drawn():
+    """Who can neither ride nor be ridden cannot be drawn so, and is not asked to."""
+    for part in SPLITS:
+        prompts, scenes = zip(*task_scenes("interaction", part, 30), strict=True)
+        lots = chance_scenes("interaction", list(scenes))
+        assert len(drawings(lots)) == 30
+        assert len({lot.relation for lot in lots}) >= 7
+        for scene, lot in zip(scenes, lots, strict=True):
+            assert lot.things == scene.things and lot.place == scene.place
+
+
+@pytest.mark.parametrize(
+    "passed, n, low, high",
+    [
+        (0, 10, 0.0, 0.2775),
+        (4, 4, 0.5101, 1.0),
+        (15, 148, 0.0624, 0.1605),
+        (81, 263, 0.2553, 0.3662),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_intervals_are_those_in_print(passed, n, low, high):
+    """Newcombe 1998, two-sided intervals for the single proportion, table I, method 3."""
+    interval = wilson_interval(passed, n)
+    assert interval == pytest.approx((low, high), abs=6e-5)
+
+
+def test_intervals_solve_their_equation():
+    for passed, n in ((0, 7), (3, 7), (7, 7), (93, 100)):
+        for bound in wilson_interval(passed, n, z=2):
+            error = math.sqrt(bound * (1 - bound) / n)
+            assert abs(passed / n - bound) == pytest.approx(2 * error, abs=1e-9)
+    assert wilson_interval(7, 7)[1] == 1 and wilson_interval(0, 7)[0] == 0
 
 
 def root(matrix):
@@ -220,24 +376,81 @@ def test_frechet_distance():
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
 
 
+def scenes_of(asked):
+    return {one.prompt: one.scene for one in asked}
+
+
 def test_the_world_itself_scores_high(judge, shipped, shipped_clip):
     """The painter here is the world, so what is lost is the judge's own error."""
-    scene_of = {}
-    for task in TASKS:
-        for part in ("train", "held-out"):
-            scene_of |= dict(task_scenes(task, part, 5))
+    scene_of = scenes_of(task_prompts(3))
+    seeds = []
 
     def paint(prompts, seed):
+        seeds.append((len(prompts), seed))
         return drawings([scene_of[prompt] for prompt in prompts])
 
-    few = dict(n=5, batch_size=3)
+    few = dict(n=3, batch_size=2)
     result = evaluate(paint, judge, shipped_clip, shipped.tokenizer, **few)
+    assert seeds == [(2, 0), (1, 2)] * len(TASKS) * 2
     for measured in result.values():
+        assert measured["low"] < measured["mean"] <= 1 < measured["high"] + 0.05
         assert measured["mean"] >= 0.9
         assert measured["frechet_distance"] == pytest.approx(0, abs=1e-4)
+        for task in measured["tasks"].values():
+            assert task["score"] == task["ceiling"] > task["floor"]
     table = score_table(result)
+    assert max(map(len, table.splitlines())) <= 88
     for task in TASKS:
         assert f"{task} " in table
+
+
+def test_known_pictures_get_known_scores(judge, shipped, shipped_clip):
+    """Of each relation the first prompt gets its own picture, the second one of grass."""
+    asked = [one for one in task_prompts(8) if one.task == "position"]
+    right = drawings([one.scene for one in asked])
+    nothing = drawings([parse("a ball on the grass")])[0]
+    seen = Counter()
+    images, expected = [], []
+    for one, image in zip(asked, right, strict=True):
+        key = one.part, parse(one.prompt).relation
+        seen[key] += 1
+        expected.append(seen[key] == 1)
+        images.append(image if seen[key] == 1 else nothing)
+    tokenizer = shipped.tokenizer
+    result = score_pictures(judge, shipped_clip, tokenizer, asked, torch.stack(images))
+    for measured in result.values():
+        task = measured["tasks"]["position"]
+        assert task["score"] == measured["mean"] == 0.5
+        assert (task["low"], task["high"]) == wilson_interval(4, 8)
+        assert (measured["low"], measured["high"]) == pytest.approx(
+            wilson_interval(4, 8)
+        )
+        assert set(task["relations"]) == set(TASKS["position"])
+        for share in task["relations"].values():
+            assert (share["score"], share["n"]) == (0.5, 2)
+            assert (share["low"], share["high"]) == wilson_interval(1, 2)
+
+
+def test_a_picture_too_few_is_noticed(judge, shipped, shipped_clip):
+    asked = [
+        Asked("train", "colors", *pair) for pair in task_scenes("colors", "train", 3)
+    ]
+    images = drawings([one.scene for one in asked[1:]])
+    with pytest.raises(ValueError):
+        score_pictures(judge, shipped_clip, shipped.tokenizer, asked, images)
+
+
+@pytest.mark.slow
+def test_floor_chance_and_ceiling_of_all_prompts(judge, shipped, shipped_clip):
+    asked = task_prompts(50)
+    images = drawings([one.scene for one in asked], 1)
+    result = score_pictures(judge, shipped_clip, shipped.tokenizer, asked, images)
+    for measured in result.values():
+        for name, task in measured["tasks"].items():
+            assert task["ceiling"] >= 0.94, name
+            assert task["score"] >= 0.94, name
+            assert task["floor"] <= (0.35 if name == "one noun" else 0.06), name
+            assert task["floor"] < task["chance"] + 0.25 < task["ceiling"], name
 
 
 def test_shipped_scores_are_complete():
@@ -246,5 +459,14 @@ def test_shipped_scores_are_complete():
         tasks = scores[part]["tasks"]
         assert set(tasks) == set(TASKS)
         assert {task["n"] for task in tasks.values()} == {100}
+        for name, task in tasks.items():
+            passed = round(100 * task["score"])
+            bounds = task["low"], task["high"]
+            assert bounds == pytest.approx(wilson_interval(passed, 100))
+            assert task["floor"] < task["ceiling"] and 0 < task["chance"] < 1
+            asked = {relation for relation in TASKS[name] if relation}
+            assert set(task["relations"]) == asked
+            counted = [share["n"] for share in task["relations"].values()]
+            assert sum(counted) in (0, 100)
         mean = np.mean([task["score"] for task in tasks.values()])
         assert scores[part]["mean"] == pytest.approx(mean)

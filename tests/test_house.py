@@ -58,16 +58,34 @@ def load_dev():
 
 def tracked():
     """The files of the repository, those included that are about to be added."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    paths = [ROOT / name for name in files_of_git()] or files_of_archive()
     return [path for path in paths if path.is_file()]
+
+
+def files_of_git():
+    """None without git, in an unpacked archive, or where git does not trust the folder."""
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        return []
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return [name for name in listed.stdout.split("\0") if name]
+
+
+# What `.gitignore` has, for those who unpacked an archive.
+MADE_HERE = re.compile(
+    r"\.venv.*|\.git|out|work|build|dist|_proc|_docs|__pycache__|.*\.egg-info"
+    r"|\.(ipynb_checkpoints|pytest_cache|ruff_cache|coverage.*|last_checked)"
+)
+
+
+def files_of_archive(folder=ROOT):
+    for path in sorted(folder.iterdir()):
+        if MADE_HERE.fullmatch(path.name):
+            continue
+        if path.is_dir():
+            yield from files_of_archive(path)
+        else:
+            yield path
 
 
 # Notebooks and modules
@@ -260,7 +278,7 @@ def test_settings_and_pyproject_agree():
     assert theirs["description"] == ours["description"]
     assert theirs["license"] == ours["license"]
     assert theirs["authors"][0]["name"] == ours["author"]
-    dynamic = {"version", "dependencies", "optional-dependencies"}
+    dynamic = {"version", "dependencies", "optional-dependencies", "readme", "urls"}
     assert set(theirs["dynamic"]) == dynamic
 
 
@@ -357,6 +375,13 @@ def words_of(path):
         # A picture's letters could spell anything.
         words = re.sub(r'"image/\w+": "[^"]*"', "", words)
     return words
+
+
+def test_files_are_found_without_git():
+    found = set(files_of_archive())
+    assert {ROOT / "dev.py", ROOT / "nbs/00_tour.ipynb"} <= found
+    assert not {path for path in found if ".venv" in path.parts}
+    assert set(tracked()) <= found
 
 
 MACHINES = re.compile(

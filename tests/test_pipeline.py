@@ -13,9 +13,10 @@ from diffusers import StableDiffusionPipeline
 from sdlearn.attention import record_attention, word_positions
 from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator
-from sdlearn.parts import GUIDANCE_SCALE, SCHEDULERS, Settings, make_scheduler
+from sdlearn.parts import GUIDANCE_SCALE, Settings, make_scheduler
 from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step
+from sdlearn.schedulers import SCHEDULERS
 from sdlearn.sheet import fit_colors, in_color, stages_sheet
 from sdlearn.text import tokenize
 
