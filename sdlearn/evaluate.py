@@ -110,7 +110,9 @@ def wilson_interval(
     middle = (share + z**2 / (2 * n)) / scale
     variance = share * (1 - share) / n + z**2 / (4 * n**2)
     half = z * math.sqrt(variance) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low = min(share, middle - half)
+    high = max(share, middle + half)
+    return max(0.0, low), min(1.0, high)
 
 
 def _share(right):

@@ -276,7 +276,6 @@ def test_average_forgets_the_first_weights():
 def test_every_trainer_has_its_turn(capsys):
     leader, follower = trainer_of(one_number(1.0)), trainer_of(one_number(1.0), every=4)
     run([leader, follower], Empty(), until=time.monotonic() + 0.3)
-    assert leader.steps > 8
     assert abs(follower.steps - leader.steps / 4) <= 1
     assert len(leader.curve) == len(follower.curve) == 1
     assert f"{leader.steps} steps" in capsys.readouterr().out
