@@ -523,6 +523,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'sdlearn.recipe.text_tower': ('recipe.html#text_tower', 'sdlearn/recipe.py')},
             'sdlearn.runs': { 'sdlearn.runs._begin_training': ('runs.html#_begin_training', 'sdlearn/runs.py'),
                               'sdlearn.runs._best_precision': ('runs.html#_best_precision', 'sdlearn/runs.py'),
+                              'sdlearn.runs._check_by_the_clock': ('runs.html#_check_by_the_clock', 'sdlearn/runs.py'),
                               'sdlearn.runs._check_choice': ('runs.html#_check_choice', 'sdlearn/runs.py'),
                               'sdlearn.runs._check_same_training': ('runs.html#_check_same_training', 'sdlearn/runs.py'),
                               'sdlearn.runs._finish': ('runs.html#_finish', 'sdlearn/runs.py'),

@@ -136,7 +136,7 @@ def generate_main(
 @_command
 def train_main(
     out: str = "out/tiny_sd",  # pipeline folder to make; checkpoints go beside it
-    budget: str = "laptop",  # smoke: two minutes; laptop: two hours; evening: the shipped model; full: a GPU
+    budget: str = "laptop",  # smoke: two minutes; laptop: two hours; evening: three; gpu: the shipped model
     data: str = "",  # folder of captioned pictures to train on; without it the picture world
     stage: str = "all",  # tokenizer, scorer, clip, vae, decoder, latents, unet, or all and the model folder
     resume: store_true = False,  # go on where a training with the same --out stopped
@@ -166,7 +166,7 @@ def evaluate_main(
     model: str = "tiny",  # as for sdlearn-generate; the judge and CLIP are always those of tiny
     quick: store_true = False,  # ten prompts a task instead of a hundred
 ):
-    "Score a model on six tasks in the manner of GenEval, trained and held-out compositions apart."
+    "Score a model on seven tasks in the manner of GenEval, trained and held-out compositions apart."
     from sdlearn.runs import run_evaluation
 
     run_evaluation(out, model, quick)

@@ -77,12 +77,11 @@ class Budget:
 
 
 # %% ../nbs/17_recipe.ipynb #6521888e
-# Two minutes; two hours on two cores; an evening on two cores; a GPU.
+# Two minutes; two hours on two cores; three hours on two cores.
 BUDGETS = {
     "smoke": Budget(4, 10, 5, 20, 5, 64, 500, 16),
     "laptop": Budget(3_000, 11_000, 4_000, 7_000, 3_000, 60_000),
     "evening": Budget(3_000, 14_000, 15_000, 18_000, 3_000, 120_000),
-    "full": Budget(10_000, 60_000, 20_000, 100_000, 10_000, 400_000),
 }
 
 

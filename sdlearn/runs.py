@@ -12,6 +12,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -19,6 +20,7 @@ from .checkpoints import find_folder, load_parts
 from .core import default_device, replace_on_success, to_tensor
 from .data import open_data
 from .evaluate import evaluate, score_table
+from .gpu import train_on_gpu
 from .judge import load_scorer
 from .studio import at_most_threads, threads_for
 from .parts import GUIDANCE_SCALE, NUM_INFERENCE_STEPS
@@ -115,10 +117,29 @@ def _finish(
     say(f"{out}: load it with load_parts({str(out)!r})")
 
 
+# %% ../nbs/17f_runs.ipynb #89ec4a7a
+def _check_by_the_clock(
+    data,  # folder of captioned pictures, or None
+    stage,  # a name of `STAGES`, or "all"
+    resume,  # go on with a training that is there?
+):
+    "Refuses what the budget `gpu` cannot do."
+    why = None
+    if not torch.cuda.is_available():
+        why = "needs a CUDA device, and there is none"
+    elif data:
+        why = "draws the picture world itself and takes no --data"
+    elif stage != "all" or resume:
+        why = "trains all stages at once and cannot resume"
+    if why:
+        known = ", ".join(BUDGETS)
+        raise ValueError(f"The budget gpu {why}: pass one of {known}.")
+
+
 # %% ../nbs/17f_runs.ipynb #a47bed52
 def run_training(
     out: str | Path,  # pipeline folder to make; checkpoints go beside it
-    budget: str,  # a name of `BUDGETS`
+    budget: str,  # a name of `BUDGETS`, or "gpu"
     data: str | None,  # folder of captioned pictures; None: the picture world
     stage: str,  # a name of `STAGES`, or "all"
     resume: bool,  # go on with a training that is there?
@@ -127,8 +148,13 @@ def run_training(
     workers: int,  # processes that prepare pictures
 ):
     "Trains what was asked for, and says so."
-    _check_choice("budget", budget, BUDGETS)
+    _check_choice("budget", budget, [*BUDGETS, "gpu"])
     _check_choice("stage", stage, [*STAGES, "all"])
+    if budget == "gpu":
+        _check_by_the_clock(data, stage, resume)
+        train_on_gpu(out, seed=seed)
+        say(f"{out}: load it with load_parts({str(out)!r})")
+        return
     out = Path(out)
     folder = out.with_name(f"{out.name}-training")
     pictures = open_data(data, seed)

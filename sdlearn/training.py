@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from .choices import (
-    TrainingSettings,
     check_data,
     check_losses,
     check_writable,

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import sdlearn
+from sdlearn import runs
 from sdlearn import studio
 from sdlearn.adapt import add_lora, add_word, save_lora, save_word
 from sdlearn.checkpoints import load_parts
@@ -454,6 +455,33 @@ def typed(monkeypatch, command, *args):
     with pytest.raises(SystemExit) as stop:
         command()
     return stop.value.code
+
+
+@pytest.mark.parametrize(
+    "has_gpu, options, words",
+    [
+        (False, {}, "needs a CUDA device, and there is none"),
+        (True, dict(data="pictures"), "takes no --data"),
+        (True, dict(stage="vae"), "trains all stages at once"),
+        (True, dict(resume=True), "cannot resume"),
+    ],
+)
+def test_what_the_budget_gpu_cannot_do(has_gpu, options, words, monkeypatch, capsys):
+    monkeypatch.setattr(runs.torch.cuda, "is_available", lambda: has_gpu)
+    with pytest.raises(SystemExit):
+        train_main(budget="gpu", **options)
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.endswith("pass one of smoke, laptop, evening.\n")
+
+
+def test_the_budget_gpu_trains_by_the_clock(monkeypatch, tmp_path, capsys):
+    asked = []
+    monkeypatch.setattr(runs.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(runs, "train_on_gpu", lambda *a, **k: asked.append((a, k)))
+    train_main(budget="gpu", out=str(tmp_path / "sd"), seed=3)
+    assert asked == [((str(tmp_path / "sd"),), dict(seed=3))]
+    assert "load_parts" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [generate_main, train_main, evaluate_main])
