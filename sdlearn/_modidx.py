@@ -7,6 +7,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'sdlearn.adapt._networks': ('adapt.html#_networks', 'sdlearn/adapt.py'),
                                'sdlearn.adapt._taken': ('adapt.html#_taken', 'sdlearn/adapt.py'),
                                'sdlearn.adapt._vector_like': ('adapt.html#_vector_like', 'sdlearn/adapt.py'),
+                               'sdlearn.adapt._velocity_by': ('adapt.html#_velocity_by', 'sdlearn/adapt.py'),
                                'sdlearn.adapt._warn_of_capitals': ('adapt.html#_warn_of_capitals', 'sdlearn/adapt.py'),
                                'sdlearn.adapt._with_word': ('adapt.html#_with_word', 'sdlearn/adapt.py'),
                                'sdlearn.adapt.add_lora': ('adapt.html#add_lora', 'sdlearn/adapt.py'),

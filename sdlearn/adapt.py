@@ -22,6 +22,7 @@ import re
 import warnings
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,6 +42,7 @@ from .lora import (
 )
 from .parts import Parts, parts_with
 from .prompts import PromptWarning
+from .schedule import to_noise_and_sample, velocity
 from .words import reads_in_full, vectors_of_words
 from .training import train
 
@@ -112,7 +114,7 @@ def _taken(
 def word_loss(
     parts: Parts,  # whose last word is the new one; they are not trained
 ):  # function of (torch.nn.Embedding of one row, (latents, input_ids), generator) that gives a scalar
-    "The diffusion loss as a function of one word's vector (Gal et al. 2023, equation 2)."
+    "The diffusion loss as a function of one word's vector (Gal et al. 2023), divided by alphas_cumprod."
     text_encoder, scheduler = parts.text_encoder, parts.scheduler
     table = text_encoder.get_input_embeddings().weight
     table_name = _name_of(table, text_encoder)
@@ -123,20 +125,29 @@ def word_loss(
         output = torch.func.functional_call(
             text_encoder, {table_name: longer_table}, (input_ids,)
         )
-        prompt_embeds = output[0]  # (b, n, d)
-
-        def denoise(noisy, t):
-            return parts.unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
-
         return diffusion_loss(
-            denoise,
+            partial(_velocity_by, parts, output[0]),
             latents,
             scheduler.alphas_cumprod,
             generator,
-            scheduler.config.prediction_type,
+            "v_prediction",
         )
 
     return loss_fn
+
+
+def _velocity_by(parts, prompt_embeds, noisy, t):
+    "The velocity that the UNet's answer implies, whatever it predicts."
+    scheduler = parts.scheduler
+    model_output = parts.unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
+    noise_pred, clean = to_noise_and_sample(
+        model_output.float(),
+        noisy,
+        t,
+        scheduler.alphas_cumprod,
+        scheduler.config.prediction_type,
+    )
+    return velocity(clean, noise_pred, t, scheduler.alphas_cumprod)
 
 
 def _name_of(parameter, network):

@@ -9,7 +9,8 @@ from tqdm.auto import tqdm
 
 from sdlearn import training
 from sdlearn.data import Endless
-from sdlearn.training import TrainingSettings, load_state, save_state, train
+from sdlearn.choices import TrainingSettings
+from sdlearn.training import load_state, save_state, train
 
 from .conftest import assert_close, assert_identical, refused
 
