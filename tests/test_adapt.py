@@ -18,9 +18,10 @@ from sdlearn.adapt import (
     save_lora,
     save_word,
     vector_of,
+    word_loss,
 )
 from sdlearn.attention import word_positions
-from sdlearn.conditioning import tiny_unet
+from sdlearn.conditioning import conditional_loss, tiny_unet
 from sdlearn.core import make_generator, randn
 from sdlearn.lora import LORA_FILE
 from sdlearn.pipeline import PromptWarning, generate
@@ -99,6 +100,20 @@ def test_learning_changes_one_row(parts):
     assert_identical(word_table(learned)[:-1], word_table(parts))
     for name, weight in parts.unet.state_dict().items():
         assert torch.equal(before[name], weight), name
+
+
+@pytest.mark.parametrize("level", [0.9, 0.1])
+def test_noisy_timesteps_weigh_more(taught, level):
+    scheduler = deepcopy(taught.scheduler)
+    scheduler.alphas_cumprod = torch.full((1000,), level)
+    at_one_level = replace(taught, scheduler=scheduler)
+    word = torch.nn.Embedding.from_pretrained(vector_of(taught, WORD)[None])
+    input_ids = tokenize(taught.tokenizer, [f"a {WORD}"] * 2).input_ids
+    batch = PICTURES, input_ids
+    plain_loss = conditional_loss(taught.text_encoder, scheduler)
+    plain = plain_loss(taught.unet, batch, make_generator(1))
+    weighted = word_loss(at_one_level)(word, batch, make_generator(1))
+    assert_close(weighted, plain / level)
 
 
 PICTURES = randn((2, 4, 8, 8), make_generator(0))

@@ -42,7 +42,7 @@ def test_half_and_full_precision_in_one_process():
     "setting, error, words",
     [
         ({"mixed_precision": "fp16"}, ValueError, "'no' or 'bf16'"),
-        ({"learning_rate": 0.1}, TypeError, "learning_rate"),
+        ({"learning_rate": 0.1}, ValueError, "no setting 'learning_rate'"),
     ],
 )
 def test_wrong_settings_are_named(setting, error, words):
