@@ -19,12 +19,8 @@ __all__ = [
 import re
 from pathlib import Path
 
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+import diffusers
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 
 from .files import for_another_task, read_file
@@ -170,7 +166,7 @@ def convert_file(
     channels = _unet_channels(path)
     file = str(path)
     unet = _convert(UNet2DConditionModel, "unet", file, folder, in_channels=channels)
-    pipe = StableDiffusionPipeline.from_single_file(
+    pipe = diffusers.StableDiffusionPipeline.from_single_file(
         file,
         config=str(folder),
         local_files_only=True,
