@@ -425,7 +425,9 @@ print("ready", flush=True)
 time.sleep(60)
 """
 ENDS = """
-import time
+import signal, time
+# Where the tests run in the background, Python starts with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print("ready", flush=True)
     time.sleep(60)
