@@ -17,6 +17,7 @@ from accelerate import PartialState
 from transformers import CLIPModel, CLIPTokenizer
 
 from .checkpoints import find_folder, load_parts
+from .choices import check_writable
 from .core import default_device, replace_on_success, to_tensor
 from .data import open_data
 from .evaluate import evaluate, score_table
@@ -180,6 +181,7 @@ def run_evaluation(
     quick: bool,  # ten prompts a task instead of a hundred
 ):
     "Scores a model, shows the scores and keeps them."
+    check_writable(out)  # before minutes of drawing
     parts = load_parts(model)
     tiny = find_folder("tiny")
     clip = CLIPModel.from_pretrained(tiny / "clip").eval()

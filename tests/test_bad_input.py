@@ -1283,7 +1283,7 @@ AREAS["commands"] = [
         lambda o: commands.evaluate_main(model="nowhere"),
     ),
     (
-        "Error: ",
+        "Error: ... cannot be written (it is a folder)",
         lambda o: commands.evaluate_main(model=str(o.folder), out=str(o.own())),
     ),
 ]
