@@ -124,7 +124,16 @@ def jupyterlab(args, first):
     if not (begins_with_a_word or other_folder or names_a_file(args)):
         # Not by its path: that would open it in a browser of this machine only.
         args = args + ["--LabApp.default_url=/lab/tree/" + first]
-    return python("-P", "-m", "jupyterlab", *args)
+    env = environment(**threads_of_lessons())
+    return wait_for([PYTHON, "-P", "-m", "jupyterlab"] + args, cwd=ROOT, env=env)
+
+
+def threads_of_lessons():
+    """One thread for networks of the lessons' size: on a busy machine more are far slower."""
+    if "OMP_NUM_THREADS" in os.environ or "SDLEARN_MODEL" in os.environ:
+        return {}
+    say("Lessons compute with one thread; OMP_NUM_THREADS, if you set it, wins.")
+    return {"OMP_NUM_THREADS": "1"}
 
 
 def only_set_up(args):

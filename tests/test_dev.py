@@ -572,6 +572,25 @@ def test_lab_keeps_its_notebook(args, opened, venv, monkeypatch):
     assert lab[4:] == args + address
 
 
+@pytest.mark.parametrize(
+    "given, threads",
+    [
+        ({}, "1"),
+        ({"OMP_NUM_THREADS": "3"}, "3"),
+        ({"SDLEARN_MODEL": "sd-1.5"}, None),
+    ],
+)
+def test_lessons_choose_their_threads(given, threads, venv, monkeypatch, capsys):
+    for name in ("OMP_NUM_THREADS", "SDLEARN_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    DEV.lab([])
+    _, how = venv[-1]
+    assert how["env"].get("OMP_NUM_THREADS") == threads
+    assert ("one thread" in capsys.readouterr().out) == (not given)
+
+
 def test_lab_where_nothing_can_be_written(venv, monkeypatch, capsys):
     monkeypatch.setattr(DEV, "can_write", lambda folder: False)
     DEV.lab([])
