@@ -19,7 +19,6 @@ __all__ = [
 import math
 import random
 import re
-import warnings
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -29,7 +28,7 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-from .core import replace_on_success
+from .core import replace_on_success, warn
 from .data import Endless
 from .denoiser import diffusion_loss
 from .fits import check_fit, check_lessons, check_word
@@ -258,12 +257,11 @@ def load_word(
 def _warn_of_capitals(tokenizer, word):
     "Tell if only the first vector of a word is read."
     if not reads_in_full(tokenizer, word):
-        warnings.warn(
+        warn(
             f"{word!r} has several vectors, and of a word with capital letters only "
             f"the first is read, as in diffusers: pass word={word.lower()!r} to "
             "load_word, and write it so in the prompt, to read all.",
             PromptWarning,
-            stacklevel=3,
         )
 
 

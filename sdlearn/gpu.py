@@ -6,7 +6,6 @@
 __all__ = ["Plan", "twin_loss", "train_on_gpu"]
 
 # %% ../nbs/17i_gpu.ipynb #1f89eb60
-import json
 import os
 import tempfile
 import time
@@ -31,7 +30,7 @@ from .graphs import Trainer, run
 from .judge import load_scorer, save_scorer
 from .latents import decode, decoder_loss, encode, psnr, tiny_vae, vae_loss
 from .parts import Parts
-from .recipe import half, name_float32, text_tower
+from .recipe import half, text_tower, write_parts
 from .supply import Supply
 from .text import captioned_pictures, matching_accuracy, tiny_clip, tokenize
 
@@ -256,13 +255,9 @@ def _save(
     clip, text, vae, unet = map(_ready, networks)
     parts = Parts(tokenizer, text, vae, unet, tiny_scheduler())
     with replace_on_success(out) as folder:
-        parts.to_pipeline().save_pretrained(folder)
         clip.save_pretrained(folder / "clip")
         save_scorer(folder / "scorer", load_scorer())
-        for part in ("clip", "text_encoder"):
-            name_float32(folder / part / "config.json")
-        words = json.dumps(recipe, indent=1)
-        (folder / "recipe.json").write_text(words, encoding="utf-8")
+        write_parts(folder, parts, recipe)
 
 
 # %% ../nbs/17i_gpu.ipynb #3b7ea2cc

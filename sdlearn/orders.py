@@ -14,6 +14,7 @@ from .core import warn
 from .metadata import read_record
 from .parts import GUIDANCE_SCALE, NUM_INFERENCE_STEPS
 from .prompts import PromptWarning
+from .saving import leaves_folder
 
 # %% ../nbs/17d_orders.ipynb #ae60b34e
 _USUAL = dict(
@@ -72,9 +73,7 @@ def _is_near(name, value):
 
 
 def _is_below(name):
-    path = Path(name)
-    leaves = path.drive or path.root or ".." in path.parts
-    return not leaves and path.exists()
+    return not leaves_folder(name) and Path(name).exists()
 
 
 def _tell_of_missing(path, name, value):

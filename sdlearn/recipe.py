@@ -10,9 +10,9 @@ __all__ = [
     "Training",
     "measure",
     "save_pipeline",
+    "write_parts",
     "half",
     "text_tower",
-    "name_float32",
 ]
 
 # %% ../nbs/17_recipe.ipynb #a18d9614
@@ -210,8 +210,7 @@ def _make_unet(
     encoded,  # EncodedData
 ):
     "The UNet, which learns from the latents and new words for each."
-    width = clip.config.text_config.hidden_size
-    unet = training.untrained(tiny_unet, width)
+    unet = training.untrained(tiny_unet, clip.config.text_config.hidden_size)
     loss_fn = conditional_loss(clip.text_model, tiny_scheduler())
     dataset = captioned_latents(encoded, tokenizer)
     return training.fit("unet", unet, loss_fn, dataset, batch_size=64)
@@ -277,13 +276,22 @@ def save_pipeline(
             half(training.run("unet")),
             tiny_scheduler(),
         )
-        parts.to_pipeline().save_pretrained(folder)
         if "scorer" in training.stages:
             save_scorer(folder / "scorer", training.run("scorer"))
-        for part in ("clip", "text_encoder"):
-            name_float32(folder / part / "config.json")
-        text = json.dumps(recipe, indent=1)
-        (folder / "recipe.json").write_text(text, encoding="utf-8")
+        write_parts(folder, parts, recipe)
+
+
+def write_parts(
+    folder: Path,  # of the pipeline, with the whole CLIP in it
+    parts: Parts,  # in float16
+    recipe: dict,  # written beside the weights
+):
+    "The five parts and their recipe, as diffusers and transformers read them."
+    parts.to_pipeline().save_pretrained(folder)
+    for part in ("clip", "text_encoder"):
+        _name_float32(folder / part / "config.json")
+    text = json.dumps(recipe, indent=1)
+    (folder / "recipe.json").write_text(text, encoding="utf-8")
 
 
 def half(
@@ -305,9 +313,7 @@ def text_tower(
     return deepcopy(tower)  # no hold on the file
 
 
-def name_float32(
-    path,  # config.json of a network of transformers
-):
+def _name_float32(path):
     "transformers loads in the dtype that a config names, diffusers in float32: all of a pipeline needs one."
     config = json.loads(path.read_text(encoding="utf-8"))
     config["dtype"] = "float32"

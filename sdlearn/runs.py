@@ -115,6 +115,11 @@ def _finish(
     "The pipeline folder, with what was asked for and what was reached."
     recipe = recipe | asdict(training.budget) | measure(training)
     save_pipeline(training, out, recipe)
+    _tell(out)
+
+
+def _tell(out):
+    "Says how to use a pipeline folder that was made."
     say(f"{out}: load it with load_parts({str(out)!r})")
 
 
@@ -154,7 +159,7 @@ def run_training(
     if budget == "gpu":
         _check_by_the_clock(data, stage, resume)
         train_on_gpu(out, seed=seed)
-        say(f"{out}: load it with load_parts({str(out)!r})")
+        _tell(out)
         return
     out = Path(out)
     folder = out.with_name(f"{out.name}-training")

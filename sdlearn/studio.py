@@ -28,7 +28,7 @@ from .parts import Settings
 from .pictures import to_rgb
 from .pipeline import generate
 from .prompts import PromptWarning
-from .saving import free_name, save_new, say, slug
+from .saving import free_name, leaves_folder, save_new, say, slug
 from .schedulers import SCHEDULERS
 from .sheet import stages_sheet
 
@@ -278,9 +278,7 @@ def _record(parts, order, result):
 
 def _travelling(name):
     "A path as it was typed, or its last name if it leaves the present folder."
-    path = Path(name)
-    leaves = path.drive or path.root or ".." in path.parts
-    return path.name if leaves else str(name)
+    return Path(name).name if leaves_folder(name) else str(name)
 
 
 def _sampler(parts, order):
