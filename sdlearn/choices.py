@@ -33,15 +33,15 @@ class TrainingSettings:
     mixed_precision: str = "no"  # "no", or "bf16" for the forward pass
     workers: int = 0  # processes that prepare the batches; on Linux only
     seed: int = 0  # of the noise and of all else that is random
+    optimizer: str = "adamw"  # or "muon", see `05b_muon`
 
     def __post_init__(self):
         self._check_counts(steps=1, batch_size=1, save_every=1, workers=0)
         check_whole("seed", self.seed, most=2**38)
         check_number("lr", self.lr)
         check_number("ema_decay", self.ema_decay, most=1)
-        if self.mixed_precision not in ("no", "bf16"):
-            given = repr(self.mixed_precision)
-            raise ValueError(f"mixed_precision must be 'no' or 'bf16', not {given}.")
+        self._check_choice("mixed_precision", "no", "bf16")
+        self._check_choice("optimizer", "adamw", "muon")
 
     def _check_counts(self, **least):
         "Whole numbers of at least so many; NumPy's become Python's, which have no end."
@@ -49,6 +49,13 @@ class TrainingSettings:
             count = getattr(self, name)
             check_whole(name, count, fewest)
             object.__setattr__(self, name, int(count))
+
+    def _check_choice(self, name, *known):
+        "One of two names."
+        given = getattr(self, name)
+        if given not in known:
+            one, other = map(repr, known)
+            raise ValueError(f"{name} must be {one} or {other}, not {given!r}.")
 
 
 # %% ../nbs/05a_choices.ipynb #c2afa2f0

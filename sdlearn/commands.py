@@ -136,12 +136,12 @@ def generate_main(
 @_command
 def train_main(
     out: str = "out/tiny_sd",  # pipeline folder to make; checkpoints go beside it
-    budget: str = "laptop",  # smoke: two minutes; laptop: two hours; evening: three; gpu: the shipped model
+    budget: str = "hour",  # smoke: two minutes; hour: an hour on two cores; gpu: the shipped model
     data: str = "",  # folder of captioned pictures to train on; without it the picture world
-    stage: str = "all",  # tokenizer, scorer, clip, vae, decoder, latents, unet, or all and the model folder
+    stage: str = "all",  # tokenizer, clip, vae, decoder, latents, unet, or all and the model folder
     resume: store_true = False,  # go on where a training with the same --out stopped
     seed: int = 0,  # of the pictures, the first weights and the noise
-    precision: str = "",  # no or bf16; without it bf16 on a CUDA device, else no
+    precision: str = "",  # no or bf16; without it what is faster here
     workers: int = 0,  # processes that prepare pictures; on Linux only
 ):
     "Train a tiny Stable Diffusion from nothing: tokenizer, CLIP, VAE, latents (encoded pictures), UNet."

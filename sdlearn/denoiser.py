@@ -20,9 +20,11 @@ def diffusion_loss(
     alphas_cumprod,  # (num_train_timesteps,)
     generator=None,  # source of timesteps and noise
     prediction_type: str = "epsilon",  # "epsilon" or "v_prediction"
+    t=None,  # (b,) timesteps; None draws them all equally often
 ) -> torch.Tensor:  # scalar
     "Mean squared error of the predicted noise at random timesteps (Ho et al. 2020, equation 14)."
-    t = torch.randint(len(alphas_cumprod), (len(sample),), generator=generator)
+    if t is None:
+        t = torch.randint(len(alphas_cumprod), (len(sample),), generator=generator)
     t = t.to(sample.device)
     noise = randn(sample.shape, generator, sample.device, sample.dtype)
     noisy = add_noise(sample, noise, t, alphas_cumprod)

@@ -7,9 +7,7 @@ __all__ = ["Plan", "twin_loss", "train_on_gpu"]
 
 # %% ../nbs/17i_gpu.ipynb #1f89eb60
 import os
-import tempfile
 import time
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +28,10 @@ from .graphs import Trainer, run
 from .judge import load_scorer, save_scorer
 from .latents import decode, decoder_loss, encode, psnr, tiny_vae, vae_loss
 from .parts import Parts
-from .recipe import half, text_tower, write_parts
+from .recipe import half, write_parts
 from .supply import Supply
 from .text import captioned_pictures, matching_accuracy, tiny_clip, tokenize
+from .together import text_tower_of
 
 
 # %% ../nbs/17i_gpu.ipynb #9b90ca66
@@ -147,15 +146,6 @@ def _encode_all(vae, supply):
 
 
 # %% ../nbs/17i_gpu.ipynb #42467899
-def _text_tower_of(clip):
-    "The text tower of a CLIP, on its own."
-    with tempfile.TemporaryDirectory() as folder:
-        deepcopy(clip).cpu().save_pretrained(folder)
-        text = text_tower(folder).to(clip.device)
-    text.set_attn_implementation("sdpa")
-    return text
-
-
 def _add_noise(sample, noise, a):
     "What `add_noise` of `03_schedule` gives where alphas_cumprod is `a` (b,), without its checks."
     a = a.view(-1, 1, 1, 1)
@@ -199,7 +189,7 @@ def _learn_to_draw(
     until,  # when to stop
 ):
     "UNet, text tower and their trainers, with that of the decoder."
-    text = _text_tower_of(clip)
+    text = text_tower_of(clip)
     unet = tiny_unet(clip.config.text_config.hidden_size)
     unet = unet.to(supply.device, memory_format=_FORMAT)
     if supply.device.type == "cuda":

@@ -12,11 +12,11 @@ __all__ = [
     "save_pipeline",
     "write_parts",
     "half",
-    "text_tower",
 ]
 
 # %% ../nbs/17_recipe.ipynb #a18d9614
 import json
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -25,12 +25,9 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from torch.utils.data import default_collate
-from transformers import CLIPTextModel
-from transformers.utils import logging as transformers_logging
 
 from .conditioning import (
     captioned_latents,
-    conditional_loss,
     encode_data,
     load_encoded,
     save_encoded,
@@ -39,7 +36,7 @@ from .conditioning import (
 )
 from .core import replace_on_success
 from .data import FolderData, WorldData
-from .judge import Scorer, save_scorer, scored_scenes, scorer_loss
+from .judge import load_scorer, save_scorer
 from .latents import (
     decode,
     decoder_loss,
@@ -58,6 +55,7 @@ from .text import (
     tiny_clip,
     train_tokenizer,
 )
+from .together import TextAndUNet, joint_loss, text_tower_of
 from .training import train
 
 
@@ -69,19 +67,18 @@ class Budget:
     clip: int  # batches of 128 pairs
     vae: int  # batches of 16 pictures
     decoder: int  # further batches of 16 pictures for the decoder alone
-    unet: int  # batches of 64 latents
-    scorer: int  # batches of 64 scenes
+    unet: int  # batches of 64 latents, for the text tower, too
     scenes: int  # encoded once for the UNet
+    channels: tuple = (64, 128)  # of the UNet
     captions: int = 20_000  # that the tokenizer learns from
     test: int = 512  # unseen scenes to measure on
 
 
 # %% ../nbs/17_recipe.ipynb #6521888e
-# Two minutes; two hours on two cores; three hours on two cores.
+# Two minutes; an hour on two quiet cores.
 BUDGETS = {
-    "smoke": Budget(4, 10, 5, 20, 5, 64, 500, 16),
-    "laptop": Budget(3_000, 11_000, 4_000, 7_000, 3_000, 60_000),
-    "evening": Budget(3_000, 14_000, 15_000, 18_000, 3_000, 120_000),
+    "smoke": Budget(4, 10, 5, 20, 64, (32, 64), 500, 16),
+    "hour": Budget(300, 2_500, 300, 8_800, 40_000),
 }
 
 
@@ -97,6 +94,7 @@ class Training:
     options: dict = field(default_factory=dict)  # further arguments of `train`
     results: dict = field(default_factory=dict)  # what each stage gave
     losses: dict = field(default_factory=dict)  # of each network, batch by batch
+    seconds: dict = field(default_factory=dict)  # that each stage took this time
 
     def run(self, stage):
         "What a stage gives: loaded, resumed or trained, after all that it needs."
@@ -104,19 +102,16 @@ class Training:
         if stage not in self.results:
             make, needs = STAGES[stage].make, STAGES[stage].needs
             needed = [self.run(name) for name in needs]
+            start = time.monotonic()
             self.results[stage] = make(self, *needed)
+            self.seconds[stage] = time.monotonic() - start
         return self.results[stage]
 
     def check(self, stage):
-        "Refuses a stage that this training does not have."
-        if stage not in self.stages:
-            raise ValueError(_no_such_stage(stage, self.stages))
-
-    @property
-    def stages(self):
-        "The names of the stages, in their order. Only the world has a judge."
-        has_judge = isinstance(self.data, WorldData)
-        return [name for name in STAGES if has_judge or name != "scorer"]
+        "Refuses a stage that there is not."
+        if stage not in STAGES:
+            known = ", ".join(STAGES)
+            raise ValueError(f"There is no stage {stage!r}: pass one of {known}.")
 
     def untrained(self, make, *args):
         "A network whose first weights depend on the seed alone."
@@ -134,33 +129,17 @@ class Training:
             checkpoint=Path(self.folder) / f"{stage}.safetensors",
             save_every=max(1, steps // 60),
             seed=self.seed,
+            optimizer="muon",
             **options,
             **self.options,
         )
         return network
 
 
-def _no_such_stage(stage, stages):
-    "One sentence about a stage that this training does not have."
-    known = ", ".join(stages)
-    if stage == "scorer":
-        return (
-            "Only the picture world has a judge, who knows its nouns: "
-            f"for a folder of pictures pass another stage than 'scorer': {known}."
-        )
-    return f"There is no stage {stage!r}: pass one of {known}."
-
-
 # %% ../nbs/17_recipe.ipynb #a226d134
 def _make_tokenizer(training):
     captions = training.data.captions(training.budget.captions)
     return train_tokenizer(captions)
-
-
-def _make_scorer(training):
-    scorer = training.untrained(Scorer)
-    scenes = scored_scenes(training.seed)
-    return training.fit("scorer", scorer, scorer_loss, scenes, batch_size=64)
 
 
 def _make_clip(training, tokenizer):
@@ -173,7 +152,7 @@ def _make_clip(training, tokenizer):
 def _make_vae(training):
     vae = training.untrained(tiny_vae)
     images = pictures(training.data)
-    training.fit("vae", vae, vae_loss, images, batch_size=16, lr=1.5e-3)
+    training.fit("vae", vae, vae_loss, images, batch_size=16)
     sample = torch.stack([images[i] for i in range(training.budget.test)])
     factor = measure_scaling_factor(vae, sample.to(vae.device))
     vae.register_to_config(scaling_factor=factor)
@@ -209,11 +188,13 @@ def _make_unet(
     clip,  # CLIPModel
     encoded,  # EncodedData
 ):
-    "The UNet, which learns from the latents and new words for each."
-    unet = training.untrained(tiny_unet, clip.config.text_config.hidden_size)
-    loss_fn = conditional_loss(clip.text_model, tiny_scheduler())
+    "The UNet and a text tower of its own, which begins as CLIP's and learns along."
+    width = clip.config.text_config.hidden_size
+    unet = training.untrained(tiny_unet, width, training.budget.channels)
+    both = TextAndUNet(text_tower_of(clip), unet)
     dataset = captioned_latents(encoded, tokenizer)
-    return training.fit("unet", unet, loss_fn, dataset, batch_size=64)
+    loss_fn = joint_loss(tiny_scheduler())
+    return training.fit("unet", both, loss_fn, dataset, batch_size=64, lr=1.5e-3)
 
 
 # %% ../nbs/17_recipe.ipynb #31c2926a
@@ -227,7 +208,6 @@ class _Stage:
 
 STAGES = {
     "tokenizer": _Stage(_make_tokenizer),
-    "scorer": _Stage(_make_scorer),
     "clip": _Stage(_make_clip, needs=("tokenizer",)),
     "vae": _Stage(_make_vae),
     "decoder": _Stage(_make_decoder, needs=("vae",)),
@@ -251,6 +231,7 @@ def measure(
         vae_psnr=psnr(decode(decoder, encode(vae, images)), images),
         clip_accuracy=matching_accuracy(clip, (images, input_ids)),
         losses={name: _curve(losses) for name, losses in training.losses.items()},
+        seconds=training.seconds,
     )
 
 
@@ -269,15 +250,16 @@ def save_pipeline(
     "A diffusers pipeline folder in float16, with the whole CLIP and the judge beside it."
     with replace_on_success(out) as folder:
         half(training.run("clip")).save_pretrained(folder / "clip")
+        both = training.run("unet")
         parts = Parts(
             training.run("tokenizer"),
-            half(text_tower(folder / "clip")),
+            half(both.text_encoder),
             half(training.run("decoder")),
-            half(training.run("unet")),
+            half(both.unet),
             tiny_scheduler(),
         )
-        if "scorer" in training.stages:
-            save_scorer(folder / "scorer", training.run("scorer"))
+        if isinstance(training.data, WorldData):
+            save_scorer(folder / "scorer", load_scorer())
         write_parts(folder, parts, recipe)
 
 
@@ -299,18 +281,6 @@ def half(
 ):
     "A copy in float16; the training keeps its own weights."
     return deepcopy(network).half()
-
-
-def text_tower(
-    folder,  # of a whole CLIP
-) -> CLIPTextModel:  # in float32
-    "The text tower of a CLIP folder, whose weights keep the names that all programs know."
-    before = transformers_logging.get_verbosity()
-    # It would report every weight of the image tower as unexpected.
-    transformers_logging.set_verbosity_error()
-    tower = CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
-    transformers_logging.set_verbosity(before)
-    return deepcopy(tower)  # no hold on the file
 
 
 def _name_float32(path):

@@ -8,6 +8,7 @@ __all__ = ["run_training", "run_evaluation"]
 # %% ../nbs/17f_runs.ipynb #95783fa4
 import json
 import os
+import timeit
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -86,8 +87,18 @@ def _check_choice(
 
 
 def _best_precision():
-    "bf16 where it is fast."
-    return "bf16" if default_device() == "cuda" else "no"
+    "bf16 where it is fast: not every processor has instructions for it."
+    device = default_device()
+    if device == "cpu":
+        is_fast = _seconds(torch.bfloat16) < 0.8 * _seconds(torch.float32)
+        return "bf16" if is_fast else "no"
+    return "bf16" if device == "cuda" else "no"
+
+
+def _seconds(dtype):
+    "How long the CPU takes to multiply two matrices, a few times."
+    x = torch.ones(512, 512, dtype=dtype)
+    return min(timeit.repeat(lambda: x @ x, number=5, repeat=5))
 
 
 def _join_processes():
@@ -100,8 +111,8 @@ def _join_processes():
 
 
 def _run_stages(training, stage):
-    "One stage, or all that this training has."
-    names = training.stages if stage == "all" else [stage]
+    "One stage, or all."
+    names = STAGES if stage == "all" else [stage]
     for name in names:
         training.run(name)
         print(f"{name}: done")
@@ -169,8 +180,6 @@ def run_training(
         recipe["data"] = pictures.name
     options = dict(mixed_precision=precision or _best_precision(), workers=workers)
     training = Training(folder, BUDGETS[budget], pictures, seed, options)
-    if stage != "all":
-        training.check(stage)
     if _join_processes().is_main_process:
         _begin_training(out, folder, resume, recipe)
     with at_most_threads(_MOST_THREADS):

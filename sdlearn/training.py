@@ -31,6 +31,7 @@ from .choices import (
 )
 from .core import make_generator, replace_on_success
 from .data import Endless
+from .muon import Muon
 
 
 # %% ../nbs/05_training.ipynb #cc92f26c
@@ -159,6 +160,14 @@ def _readable(path):
         raise ValueError(f"{why}: delete it, or name another file.") from None
 
 
+def _optimizer(model, how):
+    "AdamW, or Muon of `05b_muon`, for all weights of a network."
+    if how.optimizer == "muon":
+        dtype = torch.bfloat16 if how.mixed_precision == "bf16" else torch.float32
+        return Muon(model, how.lr, dtype=dtype)
+    return torch.optim.AdamW(model.parameters(), how.lr, weight_decay=0.01)
+
+
 def _start(
     model,  # network
     loss_fn,  # function of (model, batch, generator)
@@ -168,7 +177,7 @@ def _start(
 ):
     "Objective, optimizer, average and losses: new ones, or what `checkpoint` holds."
     ema = EMAModel(model.parameters(), decay=how.ema_decay)
-    optimizer = torch.optim.AdamW(model.parameters(), how.lr, weight_decay=0.01)
+    optimizer = _optimizer(model, how)
     losses = []
     if checkpoint and Path(checkpoint).is_file():
         with _readable(checkpoint):
@@ -292,7 +301,7 @@ def train(
     on_step=None,  # called with (step, model, ema) after each step
     **settings,  # further ones of `TrainingSettings`: batch_size, lr, seed ...
 ) -> list:  # the loss of each batch
-    "AdamW with averaged weights, on any device; goes on from `checkpoint` if it is there."
+    "AdamW or Muon with averaged weights, on any device; goes on from `checkpoint` if it is there."
     how = training_settings(steps, **settings)
     accelerator = Accelerator(device_placement=False)
     start = _start(model, loss_fn, how, checkpoint, accelerator)
