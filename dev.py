@@ -54,6 +54,11 @@ def evaluate(args):
     return command_of_ours("sdlearn-evaluate", *args)
 
 
+def race(args):
+    """`race [options]`: check and score an entry of RACE.md. Options are sdlearn-race's."""
+    return command_of_ours("sdlearn-race", *args)
+
+
 def python(*args):
     return wait_for((PYTHON,) + args, cwd=ROOT, env=environment())
 
@@ -148,6 +153,7 @@ COMMANDS = {
     "lab": lab,
     "train": train,
     "evaluate": evaluate,
+    "race": race,
     "refresh": refresh,
     "clean": clean,
     "export": export,

@@ -31,7 +31,7 @@ from .choices import (
 )
 from .core import make_generator, replace_on_success
 from .data import Endless
-from .muon import Muon
+from .muon import make_optimizer
 
 
 # %% ../nbs/05_training.ipynb #cc92f26c
@@ -160,14 +160,6 @@ def _readable(path):
         raise ValueError(f"{why}: delete it, or name another file.") from None
 
 
-def _optimizer(model, how):
-    "AdamW, or Muon of `05b_muon`, for all weights of a network."
-    if how.optimizer == "muon":
-        dtype = torch.bfloat16 if how.mixed_precision == "bf16" else torch.float32
-        return Muon(model, how.lr, dtype=dtype)
-    return torch.optim.AdamW(model.parameters(), how.lr, weight_decay=0.01)
-
-
 def _start(
     model,  # network
     loss_fn,  # function of (model, batch, generator)
@@ -177,7 +169,7 @@ def _start(
 ):
     "Objective, optimizer, average and losses: new ones, or what `checkpoint` holds."
     ema = EMAModel(model.parameters(), decay=how.ema_decay)
-    optimizer = _optimizer(model, how)
+    optimizer = make_optimizer(model, how)
     losses = []
     if checkpoint and Path(checkpoint).is_file():
         with _readable(checkpoint):

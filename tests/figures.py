@@ -19,6 +19,7 @@ FLOORS = [
     "pictures",
     "core",
     "checks",
+    "predict",
     "drawings",
     "scenes",
     "world",
@@ -63,6 +64,7 @@ FLOORS = [
     "orders",
     "studio",
     "runs",
+    "race",
     "commands",
 ]
 NEUTRAL_WIDTH = 100

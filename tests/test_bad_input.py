@@ -1192,10 +1192,6 @@ AREAS["judge and recipe"] = [
     ("There is no judge", lambda o: judge.load_scorer("nowhere")),
     ("There is no stage 'gan'", lambda o: smoke(o).run("gan")),
     ("There is no stage None", lambda o: smoke(o).run(None)),
-    (
-        "Only the picture world has a judge",
-        lambda o: smoke(o, data.FolderData(o.own(a_png=GRAY, a_txt="x"))).run("scorer"),
-    ),
     ("There is no setting", lambda o: smoke(o, options={"epochs": 1}).run("vae")),
 ]
 AREAS["commands"] = [
@@ -1267,15 +1263,6 @@ AREAS["commands"] = [
         "Error: workers",
         lambda o: commands.train_main(
             budget="smoke", workers=-1, out=str(o.tmp / "t3")
-        ),
-    ),
-    (
-        "Error: Only the picture world",
-        lambda o: commands.train_main(
-            budget="smoke",
-            stage="scorer",
-            data=str(o.own(a_png=GRAY, a_txt="x")),
-            out=str(o.tmp / "t4"),
         ),
     ),
     (

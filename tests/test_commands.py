@@ -23,6 +23,7 @@ from sdlearn.adapt import add_lora, add_word, save_lora, save_word
 from sdlearn.checkpoints import load_parts
 from sdlearn.commands import (
     evaluate_main,
+    race_main,
     generate_main,
     plain_messages,
     train_main,
@@ -68,9 +69,10 @@ def test_a_mistake_of_ours_keeps_its_traceback():
         (generate_main, [*SCHEDULERS]),
         (train_main, [*BUDGETS, *STAGES, "all", "bf16"]),
         (evaluate_main, ["--quick", "--model"]),
+        (race_main, ["--quick", "--model"]),
         (generate_main, [f"{NUM_INFERENCE_STEPS}", f"{GUIDANCE_SCALE}"]),
     ],
-    ids=["generate", "train", "evaluate", "defaults"],
+    ids=["generate", "train", "evaluate", "race", "defaults"],
 )
 def test_help_names_the_choices(command, names):
     text = anno_parser(command.__wrapped__).format_help()
@@ -472,7 +474,7 @@ def test_what_the_budget_gpu_cannot_do(has_gpu, options, words, monkeypatch, cap
         train_main(budget="gpu", **options)
     said = capsys.readouterr().err
     assert words in said
-    assert said.endswith("pass one of smoke, laptop, evening.\n")
+    assert said.endswith("pass one of smoke, hour.\n")
 
 
 def test_the_budget_gpu_trains_by_the_clock(monkeypatch, tmp_path, capsys):
@@ -484,7 +486,9 @@ def test_the_budget_gpu_trains_by_the_clock(monkeypatch, tmp_path, capsys):
     assert "load_parts" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [generate_main, train_main, evaluate_main])
+@pytest.mark.parametrize(
+    "command", [generate_main, train_main, evaluate_main, race_main]
+)
 def test_version(command, monkeypatch, capsys):
     assert typed(monkeypatch, command, "--version") == 0
     assert capsys.readouterr().out == f"sdlearn {sdlearn.__version__}\n"
@@ -503,6 +507,8 @@ def test_version(command, monkeypatch, capsys):
         (train_main, ["--budget", "night"], "There is no budget 'night'"),
         (train_main, ["--seed", "x"], "--seed: invalid int value"),
         (evaluate_main, ["--quick", "3"], "unrecognized arguments: 3"),
+        (race_main, [], "Three models of three seeds"),
+        (race_main, ["--model", "nowhere"], "recipe.json is missing"),
     ],
 )
 def test_slips_are_one_sentence(command, args, words, monkeypatch, capsys):

@@ -95,7 +95,7 @@ def test_trained_folder_draws(trained):
     recipe = json.loads((trained / "recipe.json").read_text(encoding="utf-8"))
     assert recipe["budget"] == "smoke"
     assert recipe["vae_psnr"] > 5
-    assert recipe["losses"].keys() == {"scorer", "clip", "vae", "decoder", "unet"}
+    assert recipe["losses"].keys() == {"clip", "vae", "decoder", "unet"}
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_configs_name_one_dtype(trained, part):
 @pytest.mark.slow
 def test_two_trainings_do_not_mix(trained):
     assert_stops(finish(trained, "--budget", "smoke"), "--resume")
-    assert_stops(finish(trained, "--budget", "laptop", "--resume"), "smoke")
+    assert_stops(finish(trained, "--budget", "hour", "--resume"), "smoke")
 
 
 @pytest.mark.slow
@@ -163,12 +163,12 @@ def test_wrong_names(tmp_path, args, words):
     assert not list(tmp_path.iterdir())
 
 
-BUDGET = Budget(clip=1, vae=1, decoder=1, unet=1, scorer=1, scenes=4, captions=50)
+BUDGET = Budget(clip=1, vae=1, decoder=1, unet=1, scenes=4, captions=50)
 
 
 def test_nothing_is_trained_before_it_is_asked_for(tmp_path):
     training = Training(tmp_path / "training", BUDGET, WorldData())
-    assert training.stages == list(STAGES) and not training.results
+    assert not training.results
     vars(training), repr(training)
     assert not list(tmp_path.iterdir())
     training.run("tokenizer")
@@ -199,14 +199,10 @@ def test_a_stage_makes_what_it_needs_first(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_own_pictures_have_no_judge(own_model, own_pictures, tmp_path):
+def test_own_pictures_have_no_judge(own_model):
     assert not (own_model / "scorer").exists()
     recipe = json.loads((own_model / "recipe.json").read_text(encoding="utf-8"))
     assert recipe["data"].startswith("folder pictures")
-    assert "scorer" not in recipe["losses"]
-    args = ["--data", own_pictures, "--stage", "scorer"]
-    assert_stops(finish(tmp_path / "x", *args), "judge")
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
