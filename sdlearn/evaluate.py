@@ -94,7 +94,7 @@ def pass_rate(
     images,  # (b, 3, 64, 64) in [-1, 1]
     prompts,  # b texts
 ) -> float:  # share of pictures that obey their prompt in every respect
-    "How often the judge is content."
+    "The share of pictures that are right in every respect, as the judge sees it."
     return _share_obeyed(judgments(scorer, images, prompts))
 
 

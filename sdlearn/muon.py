@@ -49,7 +49,7 @@ class Muon(torch.optim.AdamW):
         self,
         model: nn.Module,  # whose weights are trained
         lr: float = 1e-3,  # of AdamW; matrices take ten times as much
-        weight_decay: float = 0.01,
+        weight_decay: float = 0.01,  # share that a step of rate 1 takes away
         dtype: torch.dtype = torch.float32,  # of the polynomial
     ):
         matrices = _matrices(model)
@@ -82,8 +82,10 @@ class Muon(torch.optim.AdamW):
     def _ahead(self, weight):
         "Where the gradient and all earlier ones point (Nesterov), (m, n)."
         state = self.state[weight]
-        if "momentum" not in state:
+        if not state:
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it when it resumes
             state["momentum"] = torch.zeros_like(weight)
+        state["step"] += 1
         momentum = state["momentum"].mul_(_MOMENTUM).add_(weight.grad)
         return (weight.grad + _MOMENTUM * momentum).flatten(1)
 

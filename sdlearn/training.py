@@ -111,9 +111,12 @@ def _below(prefix, tensors):
 
 def _load_optimizer(optimizer, tensors):
     "Gives an optimizer its moments back, named such as `3.exp_avg`."
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     moments = defaultdict(dict)
     for place, tensor in tensors.items():
         i, name = place.split(".")
+        if tensor.ndim and tensor.shape != weights[int(i)].shape:
+            raise ValueError(f"{place} belongs to another optimizer")
         moments[int(i)][name] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})

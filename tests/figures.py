@@ -16,6 +16,7 @@ from .notebooks import lessons
 ROOT = Path(__file__).resolve().parent.parent
 # From the ground up: a module imports only from those before it.
 FLOORS = [
+    "scratch",
     "pictures",
     "core",
     "checks",
@@ -52,6 +53,7 @@ FLOORS = [
     "checkpoints",
     "masks",
     "edit",
+    "inversion",
     "lora",
     "fits",
     "adapt",

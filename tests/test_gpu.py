@@ -352,7 +352,7 @@ def test_latents_are_scaled(supply):
 
 def test_text_tower_learns_along_with_the_unet(supply, tokenizer):
     torch.manual_seed(0)
-    text = gpu._text_tower_of(tiny_clip(tokenizer))
+    text = gpu.text_tower_of(tiny_clip(tokenizer))
     unet = gpu.tiny_unet()
     latents = gpu._Latents(torch.randn(40, 4, 8, 8), torch.full((40, 4, 8, 8), 0.1))
     loss = gpu._unet_objective(unet, text, latents, supply, b=3)()

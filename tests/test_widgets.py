@@ -156,7 +156,13 @@ def test_widgets_own_what_they_draw(path):
 
 # What a prompt box says
 
-BOXES = [path for path in NOTEBOOKS if any("Text(" in c for c in code_cells(path))]
+
+def has_box(source):
+    """Does a cell hold a prompt box?"""
+    return "interact(" in source and "Text(" in source
+
+
+BOXES = [path for path in NOTEBOOKS if any(map(has_box, code_cells(path)))]
 
 
 def function_of_box(path, parts):
@@ -170,7 +176,7 @@ def function_of_box(path, parts):
         "Settings": Settings,
         "show": show,
     }
-    source = next(cell for cell in code_cells(path) if "Text(" in cell)
+    source = next(filter(has_box, code_cells(path)))
     tree = ast.parse(source.replace("interact(", "kept.append("))
     for call in calls(tree, "append"):
         call.keywords.clear()
