@@ -451,3 +451,9 @@ def test_every_block_is_shown_somewhere():
     seen = {name for path in LESSONS for name, _ in shown(path)}
     own = {"Tokenizer", "DDIM", "Unfilled"}  # here the lessons go other ways
     assert OURS_BY_NAME.keys() - seen <= own
+
+
+def test_it_stays_one_short_file():
+    lines = text(FILE).splitlines()
+    code = [line for line in lines if line.strip() and not line.strip().startswith("#")]
+    assert len(lines) <= 650 and len(code) <= 520
