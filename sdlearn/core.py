@@ -48,13 +48,16 @@ def _titled(
     "One cell of a grid: the picture above its label."
     letters_in_a_line = int(1.9 * size / font.size)
     lines = textwrap.wrap(label or "", letters_in_a_line)
+    text = "\n".join(lines)
+    if font.size < 12:
+        text = text.replace(" ", "  ")  # or it would hardly be seen
     height = size + round(1.3 * font.size * len(lines))
     cell = Image.new("RGB", (size, height), "white")
     enlarged = to_rgb(image).resize((size, size), Image.Resampling.NEAREST)
     cell.paste(enlarged)
     ImageDraw.Draw(cell).text(
         xy=(size / 2, size + 1),
-        text="\n".join(lines),
+        text=text,
         fill="black",
         font=font,
         anchor="ma",

@@ -36,6 +36,8 @@ def _recipe(folder):
     for name in ("seed", "seconds"):
         if name not in recipe:
             raise ValueError(f"{path} has no {name}: an entry must say it.")
+    if not isinstance(recipe["seconds"], dict):
+        raise ValueError(f"{path} must give the seconds of each stage by its name.")
     return recipe
 
 
