@@ -826,9 +826,21 @@ MISTAKES = {
         },
     },
     "17_recipe": {
-        1: {},
-        2: {},
-        3: {},
+        1: {
+            ("    return names", "    names"): "return a list",
+            ("return names", "return set(names)"): "return a list of names",
+            ("all(o in done", "any(o in done"): "that need nothing",
+            ("name not in done and ", ""): "need not be started again",
+            (" and all(o in done for o in needed)", ""): "clip cannot start",
+            "def ready(needs, done): return 'tokenizer'": "return a list of names",
+        },
+        2: {
+            "my_prompt = 3": "type a prompt in quotes",
+            "my_prompt = ' '": "the empty prompt asks for nothing",
+            "my_prompt = 'a red cat'": "of the 4 pictures obey",
+            "my_prompt = 'a purple zebra'": "not the model's fault",
+            "my_prompt = 'red'": "the judge cannot read that",
+        },
     },
     "19_scratch": {
         1: {

@@ -159,7 +159,7 @@ def test_widgets_own_what_they_draw(path):
 
 def has_box(source):
     """Does a cell hold a prompt box?"""
-    return "interact(" in source and "Text(" in source
+    return "interact(" in source and "prompt=Text(" in source
 
 
 BOXES = [path for path in NOTEBOOKS if any(map(has_box, code_cells(path)))]
