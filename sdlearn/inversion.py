@@ -12,7 +12,7 @@ from PIL import Image
 from .core import to_tensor
 from .parts import Parts
 from .pictures import start_pictures
-from .pipeline import prepare
+from .pipeline import embed_prompts, prepare
 from .schedule import (
     add_noise,
     predict_original_sample,
@@ -34,10 +34,7 @@ def invert(
     options |= dict(guidance_scale=guidance_scale, scheduler="ddim")
     plan = prepare(parts, prompt, **options)
     prompts, scheduler = plan.prompts, plan.scheduler
-    prompt_embeds = parts.embed(prompts.tokens)
-    denoise = parts.denoiser(
-        prompt_embeds, parts.embed(prompts.negative_tokens), plan.settings
-    )
+    denoise = parts.denoiser(*embed_prompts(plan), plan.settings)
     pictures = start_pictures(image, len(prompts), parts.vae_scale_factor)
     latents = parts.encode(to_tensor(pictures))
     latents = latents.expand(len(prompts), -1, -1, -1)

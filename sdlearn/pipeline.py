@@ -9,6 +9,7 @@ __all__ = [
     "Generated",
     "Plan",
     "prepare",
+    "embed_prompts",
     "generate_from",
     "generate",
 ]
@@ -170,7 +171,9 @@ def prepare(
 
 
 # %% ../nbs/13_pipeline.ipynb #bff3fdb0
-def _embed(plan):
+def embed_prompts(
+    plan: Plan,  # from `prepare`
+) -> tuple:  # prompt_embeds (b, n, d), and the negative ones or None
     "The embeddings of the prompts, and of the negative prompts if they are asked."
     parts, prompts = plan.parts, plan.prompts
     prompt_embeds = parts.embed(prompts.tokens, plan.settings.clip_skip)
@@ -219,7 +222,7 @@ def generate_from(
     "From noisy latents to pictures: the end of every way to draw."
     if after_step is not None and not callable(after_step):
         raise ValueError(f"after_step must be a function, not {after_step!r}.")
-    prompt_embeds, negative_prompt_embeds = _embed(plan)
+    prompt_embeds, negative_prompt_embeds = embed_prompts(plan)
     denoise = plan.parts.denoiser(prompt_embeds, negative_prompt_embeds, plan.settings)
     steps = [] if trajectory else None
     on_step = partial(_keep, steps) if trajectory else None

@@ -23,8 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from .choices import check_data, check_losses, check_writable
-from .choices import training_settings
+from .choices import check_data, check_losses, check_writable, training_settings
 from .core import make_generator, replace_on_success
 from .data import Endless
 from .muon import make_optimizer

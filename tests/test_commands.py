@@ -23,9 +23,9 @@ from sdlearn.adapt import add_lora, add_word, save_lora, save_word
 from sdlearn.checkpoints import load_parts
 from sdlearn.commands import (
     evaluate_main,
-    race_main,
     generate_main,
     plain_messages,
+    race_main,
     train_main,
 )
 from sdlearn.core import make_generator
