@@ -59,6 +59,11 @@ def race(args):
     return command_of_ours("sdlearn-race", *args)
 
 
+def bench(args):
+    """`bench [--quick] [--out FILE]`: how long all takes beside the stock pipeline."""
+    return python("-m", "tests.bench", *args)
+
+
 def python(*args):
     return wait_for((PYTHON,) + args, cwd=ROOT, env=environment())
 
@@ -111,6 +116,11 @@ def ruff(*args):
     return python("-P", "-m", "ruff", *args)
 
 
+def site(args):
+    """`site [--serve]`: build the explorer, which draws in a browser; needs Node."""
+    return python("tests/build_site.py", *args)
+
+
 def lab(args):
     """`lab [options]`: JupyterLab on copies of the notebooks, in work/.
     `lab --reset NAME`: a fresh copy; yours is kept beside it."""
@@ -154,10 +164,12 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "race": race,
+    "bench": bench,
     "refresh": refresh,
     "clean": clean,
     "export": export,
     "tidy": tidy,
+    "site": site,
 }
 
 

@@ -47,5 +47,8 @@ setup(
     long_description_content_type="text/markdown",
     project_urls=addresses(repository),
     install_requires=settings["requirements"].split(),
-    extras_require={"dev": settings["dev_requirements"].split()},
+    extras_require={
+        "dev": settings["dev_requirements"].split(),
+        "fast": settings["fast_requirements"].split(),
+    },
 )

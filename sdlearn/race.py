@@ -13,8 +13,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from .checkpoints import load_parts
-from .runs import score
+from .evaluate import pass_rate
+from .files import PICKLES
+from .judge import load_scorer
+from .runs import painter
+from .studio import at_most_threads, threads_for
+from .tasks import task_prompts
 
 
 # %% ../nbs/17j_race.ipynb #6b3827e1
@@ -43,9 +50,8 @@ def _recipe(folder):
 
 def _weight_files(folder):
     "All weights, which must be safetensors."
-    other = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
     for path in sorted(folder.rglob("*")):
-        if path.suffix in other:
+        if path.suffix in PICKLES:
             raise ValueError(f"{path} may hold code: weights must be safetensors.")
     return sorted(folder.rglob("*.safetensors"))
 
@@ -93,10 +99,37 @@ def read_entries(
 
 
 # %% ../nbs/17j_race.ipynb #bc48c3a6
-def _lower_means(parts, n):
+def _rulers(n):
+    "Both rulers: each has for each part the prompts of its tasks."
+    return [_by_task(task_prompts(n, mixed)) for mixed in (False, True)]
+
+
+def _by_task(asked):
+    "Part to task to its prompts."
+    by_part = {}
+    for one in asked:
+        tasks = by_part.setdefault(one.part, {})
+        tasks.setdefault(one.task, []).append(one.prompt)
+    return by_part
+
+
+def _lower_means(paint, scorer, rulers):
     "The mean of each part by the ruler that is stricter with it."
-    by_ruler = [score(parts, n, mixed) for mixed in (False, True)]
-    return {part: min(r[part]["mean"] for r in by_ruler) for part in by_ruler[0]}
+    by_ruler = []
+    for ruler in rulers:
+        means = {}
+        for part, tasks in ruler.items():
+            shares = [_share(paint, scorer, prompts) for prompts in tasks.values()]
+            means[part] = statistics.mean(shares)
+        by_ruler.append(means)
+    return {part: min(means[part] for means in by_ruler) for part in by_ruler[0]}
+
+
+def _share(paint, scorer, prompts):
+    "The share of pictures that obey, painted fifty at a time as `evaluate` does."
+    starts = range(0, len(prompts), 50)
+    images = [paint(prompts[i : i + 50], i) for i in starts]
+    return pass_rate(scorer, torch.cat(images), prompts)
 
 
 def race_table(
@@ -128,6 +161,10 @@ def run_race(
     "Checks an entry and prints its row; 7,800 pictures for three seeds, or 780."
     _check_judge()
     entries = read_entries(folders)
-    n = 10 if quick else 100
-    scores = [_lower_means(load_parts(str(e.folder)), n) for e in entries]
+    scorer, rulers = load_scorer(), _rulers(10 if quick else 100)
+    scores = []
+    for entry in entries:
+        parts = load_parts(str(entry.folder))
+        with at_most_threads(threads_for(parts.unet)):
+            scores.append(_lower_means(painter(parts), scorer, rulers))
     print(race_table(entries, scores))

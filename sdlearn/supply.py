@@ -19,7 +19,7 @@ import torch
 from .drawings import NOUNS
 from .scenes import Scene, draw
 from .text import tokenize
-from .world import caption, sample_scene
+from .world import caption, sample_scene, split_of
 
 
 # %% ../nbs/17g_supply.ipynb #ad87dd25
@@ -43,17 +43,18 @@ def _share_kept(scene):
 # %% ../nbs/17g_supply.ipynb #a29a0f7f
 def twin(
     scene,  # a `Scene`
-) -> Scene | None:  # None where the same words in another order could be true
+) -> Scene | None:  # None where there is none, it could be true, or it is held out
     "What the same words say in another order: who does what, whose color is which."
     if len(scene.things) == 1:
         return None
     a, b = scene.things
-    if scene.relation not in ("and", "next to"):
-        return replace(scene, things=(b, a))
-    if _could_be_unsaid(a, b):
-        return None
-    swapped = (replace(a, color=b.color), replace(b, color=a.color))
-    return replace(scene, things=swapped)
+    swapped = (b, a)
+    if scene.relation in ("and", "next to"):
+        if _could_be_unsaid(a, b):
+            return None
+        swapped = (replace(a, color=b.color), replace(b, color=a.color))
+    other = replace(scene, things=swapped)
+    return other if split_of(other) == "train" else None
 
 
 def _could_be_unsaid(a, b):

@@ -23,11 +23,13 @@ NBS = Path(__file__).resolve().parent.parent / "nbs"
 LESSON = r"\d\d[a-z]?_[a-z]+"  # what a notebook of the course is called
 # The markers of git, between the lines of the file or in cells of their own.
 CONFLICT = re.compile(r'^[ \t]*"?`?(<{7}|>{7}) ', re.MULTILINE)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 MODULE = re.compile(r"^#\|\s*default_exp:?\s+(\S+)", re.MULTILINE)
 CELL_TIMEOUT = 120
 MAX_BYTES = 1_000_000
 ROUNDING = (1, 3, 5)  # of 255; as little as the size of the notebook demands
 WIDGET = "application/vnd.jupyter.widget-view+json"
+PNG = "image/png"
 TAGS = {"NBVAL_SKIP": "skip-execution", "NBVAL_RAISES_EXCEPTION": "raises-exception"}
 METADATA = {
     "kernelspec": {"display_name": "python3", "language": "python", "name": "python3"},
@@ -152,21 +154,47 @@ def clean_outputs(cell):
     for output in cell.outputs:
         data = output.get("data", {})
         data.pop(WIDGET, None)
-        if "image/png" in data:  # Pillow offers its pictures twice
+        if PNG in data:  # Pillow offers its pictures twice
             data.pop("image/jpeg", None)
         if output["output_type"] == "error":
             output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
 
 
+def last_heading(cell):
+    """The heading that a text leaves its reader under, if it has any."""
+    titles = HEADING.findall(cell.source)
+    return titles[-1] if titles else None
+
+
+def add_alt(cell, heading):
+    """Give each picture of a cell words for those who cannot see it, unless it brought its own."""
+    for output in cell.outputs:
+        if PNG in output.get("data", {}):
+            told = output["metadata"].get(PNG, {}).get("alt")
+            alt = told or f"A picture of the section: {heading}"
+            output["metadata"] = {PNG: {"alt": alt}}
+
+
+def hide_check(cell):
+    """JupyterLab folds the source of a check, which would give its exercise away."""
+    if cell.source.startswith("# check\n"):
+        cell["metadata"]["jupyter"] = {"source_hidden": True}
+
+
 def cleaned(nb):
     """The text of a clean notebook."""
     nb = dict2nb(nb)
-    clean_nb(nb)
+    clean_nb(nb, allowed_out_metadata_keys=[PNG])
     kept = {k: v for k, v in nb.metadata.items() if k == "nbdev"}
     nb.metadata = {**METADATA, **kept}
+    heading = None
     for cell in nb.cells:
         if cell.cell_type == "code":
             clean_outputs(cell)
+            add_alt(cell, heading)
+            hide_check(cell)
+        else:
+            heading = last_heading(cell) or heading
     return nb2str(nb)
 
 
@@ -181,7 +209,7 @@ def pictures(nb):
     """The outputs of a notebook that hold a picture, as data to be changed."""
     for cell in nb.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
+            if PNG in output.get("data", {}):
                 yield output["data"]
 
 
@@ -197,10 +225,10 @@ def squeezed(png, step):
 
 def fit(nb):
     """Make the pictures small; where they are too many, by rounding by 2 of 255 at most (42 dB or better)."""
-    shown = [data["image/png"] for data in pictures(nb)]
+    shown = [data[PNG] for data in pictures(nb)]
     for step in ROUNDING:
         for png, data in zip(shown, pictures(nb)):
-            data["image/png"] = min(png, squeezed(png, step), key=len)
+            data[PNG] = min(png, squeezed(png, step), key=len)
         if len(cleaned(nb).encode()) < MAX_BYTES:
             break
     if step > 1:

@@ -5,6 +5,8 @@ No real one is at hand here: these have the true architectures at reduced width,
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -693,3 +695,22 @@ def test_revisions_are_pinned():
         for place, revision in places.items():
             assert place.count("/") == 1, place
             assert len(revision) == 40, revision
+
+
+# What a library says
+
+
+QUIET = """
+import logging
+from sdlearn.checkpoints import load_parts
+load_parts("tiny").to_pipeline()
+logging.getLogger("transformers.utils.import_utils").warning("something else")
+"""
+
+
+def test_nothing_is_said_of_torchvision():
+    """And nothing else is hushed."""
+    command = [sys.executable, "-c", QUIET]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "torchvision" not in done.stderr
+    assert "something else" in done.stderr

@@ -33,7 +33,6 @@ from sdlearn.edit import image_to_image, inpaint
 from sdlearn.lora import LORA_FILE
 from sdlearn.metadata import read_record
 from sdlearn.orders import split_lora
-from sdlearn.parts import GUIDANCE_SCALE, NUM_INFERENCE_STEPS
 from sdlearn.pipeline import generate
 from sdlearn.prompts import PromptWarning
 from sdlearn.recipe import BUDGETS, STAGES
@@ -70,9 +69,8 @@ def test_a_mistake_of_ours_keeps_its_traceback():
         (train_main, [*BUDGETS, *STAGES, "all", "bf16"]),
         (evaluate_main, ["--quick", "--model"]),
         (race_main, ["--quick", "--model"]),
-        (generate_main, [f"{NUM_INFERENCE_STEPS}", f"{GUIDANCE_SCALE}"]),
     ],
-    ids=["generate", "train", "evaluate", "race", "defaults"],
+    ids=["generate", "train", "evaluate", "race"],
 )
 def test_help_names_the_choices(command, names):
     text = anno_parser(command.__wrapped__).format_help()

@@ -12,8 +12,9 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipe
 from PIL import Image, ImageDraw
 
 from sdlearn.attention import attention
-from sdlearn.core import make_generator, randn, to_images
+from sdlearn.core import make_generator, randn, to_images, to_tensor
 from sdlearn.edit import edit_prompt, image_to_image, inpaint, share_attention, slerp
+from sdlearn.inversion import invert
 from sdlearn.masks import MaskWarning
 from sdlearn.parts import GUIDANCE_SCALE, Settings, make_scheduler
 from sdlearn.pipeline import generate
@@ -59,7 +60,7 @@ def stock(edit, parts, scheduler):
     cls = StableDiffusionImg2ImgPipeline
     if painting:
         cls = StableDiffusionInpaintPipeline
-    theirs = vars(parts) | dict(scheduler=make_scheduler(parts, scheduler))
+    theirs = parts.components | dict(scheduler=make_scheduler(parts, scheduler))
     unchecked = dict(safety_checker=None, requires_safety_checker=False)
     pipe = cls(**theirs, **unchecked, feature_extractor=None)
     pipe.set_progress_bar_config(disable=True)
@@ -454,6 +455,36 @@ def test_hooks_are_gone_after_an_error():
     assert not hooks(parts.unet)
 
 
+# A given picture's noise
+
+
+def test_an_inverted_picture_comes_back(shipped):
+    """A picture of the model's own, whose latents the VAE brings back: nothing else is lost."""
+    drawn = generate(shipped, PROMPTS[0], seed=0, num_inference_steps=20).images[0]
+    noise = invert(shipped, PROMPTS[0], drawn, corrections=2, num_inference_steps=20)
+    how = dict(scheduler="ddim", num_inference_steps=20, guidance_scale=1.0)
+    again = generate(shipped, PROMPTS[0], latents=noise, **how).latents
+    latents = shipped.encode(to_tensor(drawn))
+    apart = (again - latents).square().mean() / latents.square().mean()
+    assert apart < 0.05
+    elsewhere = generate(shipped, PROMPTS[0], seed=1, **how).latents
+    assert (elsewhere - latents).square().mean() > 5 * (again - latents).square().mean()
+
+
+def test_inversion_is_no_matter_of_seeds():
+    parts = build("tiny")
+    kept = [invert(parts, PROMPTS[0], IMAGES[0], seed=seed, **FOUR) for seed in (0, 1)]
+    assert_identical(*kept)
+
+
+def test_pictures_are_inverted_one_by_one():
+    parts, prompts = build("tiny"), ["a red cat", "two fish"]
+    both = invert(parts, prompts, IMAGES, **FOUR)
+    pairs = zip(prompts, IMAGES, strict=True)
+    alone = [invert(parts, prompt, image, **FOUR) for prompt, image in pairs]
+    torch.testing.assert_close(both, torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
 # Bad input
 
 A_CAT = dict(prompt="a cat", image=IMAGES[0], **FOUR)
@@ -511,6 +542,8 @@ def test_bad_masks(mask, words):
 def test_a_unet_made_for_inpainting():
     with refused("9 channels instead of the 4", "inpaint"):
         image_to_image(reading_masks("tiny"), **A_CAT)
+    with refused("9 channels instead of the 4", "inpaint"):
+        invert(reading_masks("tiny"), **A_CAT)
 
 
 @pytest.mark.parametrize("channels", [5, 8])

@@ -164,7 +164,7 @@ MISTAKES = {
             ("(0, 1)", "(0, 0)"): "give each its own seed",
             ("(0, 1)", "(1, 0)"): "wrong order",
             ("(0, 1)", "(0, 1, 2)"): "two pictures, not 3",
-            ("num_inference_steps=10, ", ""): "num_inference_steps=10",
+            ("num_inference_steps=4, ", ""): "num_inference_steps=4",
             ("result.images[0]", "result"): "take result.images[0]",
             ("return pictures", "return pictures[0]"): "a list of two",
             ("return pictures", "pictures"): "a list of two",

@@ -109,6 +109,21 @@ def test_twins_have_the_same_words_in_another_order():
             assert other.things != scene.things
 
 
+def test_no_twin_is_held_out():
+    twins = [twin(scene) for scene in mixed_scenes(400)]
+    assert {split_of(other) for other in twins if other} == {"train"}
+
+
+@pytest.mark.parametrize("first, second", [("bird", "boat"), ("boat", "bird")])
+def test_a_twin_that_would_be_held_out_is_left_out(first, second):
+    """A bird above a boat belongs to training, a boat above a bird does not."""
+    scene = Scene((Thing(first), Thing(second)), "above")
+    turned = Scene((Thing(second), Thing(first)), "above")
+    assert {split_of(scene), split_of(turned)} == {"train", "held-out"}
+    expected = turned if split_of(turned) == "train" else None
+    assert twin(scene) == expected
+
+
 NO_TWIN = [
     Scene((Thing("star", "red", count=3),), None, "at night"),
     Scene((Thing("cat", "purple"), Thing("ball", "purple")), "next to"),

@@ -189,6 +189,34 @@ def test_pictures_keep_their_colors(notebook):
     assert not squeezed, remedy
 
 
+@each_notebook
+def test_pictures_have_words(notebook):
+    nb = nbformat.read(notebook, as_version=4)
+    told = [metadata.get("image/png", {}).get("alt", "") for metadata in shown_with(nb)]
+    assert all(len(alt.split()) >= 3 for alt in told), (
+        f"{told}: a sentence of alternative text for each, "
+        "by show or page of core, or by described of pictures"
+    )
+
+
+def shown_with(nb):
+    """The metadata of every output that holds a picture."""
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                yield output.get("metadata", {})
+
+
+@each_notebook
+def test_checks_are_folded(notebook):
+    cells = nbformat.read(notebook, as_version=4).cells
+    checks = [cell for cell in cells if cell.source.startswith("# check\n")]
+    hidden = [
+        cell.metadata.get("jupyter") == {"source_hidden": True} for cell in checks
+    ]
+    assert all(hidden), f"`python dev.py clean {notebook.stem}` folds the checks"
+
+
 # The shape of the code
 
 
@@ -289,7 +317,9 @@ def test_constraints_pin_what_we_ask_for():
     assert all(exact.fullmatch(line) for line in lines), "only exact public versions"
     pairs = [line.split("==") for line in lines]
     pins = {canonicalize_name(name): version for name, version in pairs}
-    for wanted in requirements("requirements", "dev_requirements"):
+    for wanted in requirements(
+        "requirements", "dev_requirements", "fast_requirements"
+    ):
         assert pins.get(canonicalize_name(wanted.name)) in wanted.specifier, wanted
 
 
@@ -307,7 +337,8 @@ def test_requirements_are_those_imported():
     packages = {name.partition(".")[0] for name in names}
     third_party = packages - set(sys.stdlib_module_names) - {""}
     offered = {IMPORT_NAMES.get(r.name, r.name) for r in requirements("requirements")}
-    missing = sorted(third_party - offered)
+    optional = {r.name for r in requirements("fast_requirements")}
+    missing = sorted(third_party - offered - optional)
     assert not missing, f"missing in settings.ini: {missing}"
     cells = [cell for p in NOTEBOOKS for cell in figures.code_cells(p)]
     sources = "\n".join([*map(text, MODULES), *cells])

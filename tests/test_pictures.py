@@ -1,14 +1,31 @@
-"""Pictures of every kind are read as their makers see them; other things are refused."""
+"""Pictures are read as their makers see them, other things refused, and what is shown has words."""
 
+import copy
+import io
+import pickle
+
+import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from sdlearn.core import image_grid, make_generator, randn, show, to_images, to_tensor
-from sdlearn.pictures import to_rgb, start_pictures
+from sdlearn.core import (
+    image_grid,
+    make_generator,
+    page,
+    randn,
+    show,
+    to_images,
+    to_tensor,
+)
+from sdlearn.pictures import described, start_pictures, to_rgb, words_of_grid
+from sdlearn.predict import predict
 
 from .conftest import refused, shortly
+from .notebooks import cleaned
 
 RNG = np.random.default_rng(0)
 COLORS = RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -263,3 +280,92 @@ def test_a_generator_for_each_row():
     noise = randn((2, 3), [make_generator(0), make_generator(1)])
     for seed, row in enumerate(noise):
         assert torch.equal(row, randn((1, 3), make_generator(seed))[0])
+
+
+# Words for those who cannot see it
+
+
+def displayed(picture):
+    """The bytes and the words that a notebook stores."""
+    data, metadata = DisplayFormatter().format(picture)
+    return data["image/png"], metadata["image/png"]["alt"]
+
+
+def test_show_tells_the_labels():
+    png, alt = displayed(show([PICTURE] * 3, ["red", "", "blue"], cols=2))
+    assert alt == "3 pictures in rows of 2: red; blue."
+    assert Image.open(io.BytesIO(png)).width == 2 * (96 + 8)
+
+
+def test_your_own_words_go_before():
+    assert displayed(show([PICTURE], ["red"], alt="A red bird."))[1] == "A red bird."
+    fig, _ = plt.subplots()
+    assert displayed(page(fig, alt="Nothing is in it."))[1] == "Nothing is in it."
+
+
+def test_page_tells_what_is_written_on_the_figure():
+    fig, (left, right) = plt.subplots(1, 2)
+    left.semilogy([0.1, 1], label="AdamW")
+    left.set(xlabel="step", ylabel=r"$\sqrt{\bar\alpha_t}$", title="Loss\n(log)")
+    left.legend()
+    left.text(0, 0.5, "here")
+    left.text(0, 0.2, "0.25")
+    right.barh(["cat", "dog"], [1, 2])
+    _, alt = displayed(page(fig))
+    assert alt.startswith("A figure of 2 panels: Loss (log), ")
+    assert "sqrt bar alpha" in alt and "10" not in alt
+    assert not set("${}\\\n") & set(alt)
+    said = ["against step", "AdamW", "here", "cat", "dog"]
+    assert all(word in alt for word in said) and "0.25" not in alt
+
+
+@pytest.mark.parametrize("title", ["", "word " * 500])
+def test_words_of_very_little_and_of_very_much(title):
+    fig, _ = plt.subplots()
+    fig.suptitle(title)
+    _, alt = displayed(page(fig))
+    assert len(alt.split()) >= 3 and len(alt) <= 401
+
+
+def test_a_described_picture_is_a_picture():
+    shown = described(PICTURE.copy(), "A red bird.")
+    copies = [copy.copy(shown), copy.deepcopy(shown), pickle.loads(pickle.dumps(shown))]
+    assert all(np.array_equal(array(other), COLORS) for other in [shown, *copies])
+    assert displayed(described(shown, "A blue bird."))[1] == "A blue bird."
+
+
+def test_words_of_no_labels():
+    expected = "9 pictures in rows of 3, without labels."
+    assert words_of_grid([None] * 9, cols=3) == expected
+
+
+def test_predict_tells_its_picture():
+    asked = predict("Which?", answer=1, picture=show([PICTURE], ['<a> "b"']))
+    assert "&lt;a&gt; &quot;b&quot;" in asked._repr_mimebundle_()["text/html"]
+
+
+def picture_output(**metadata):
+    data = {"image/png": "iVBORw0KGgo="}
+    return nbformat.v4.new_output("display_data", data, metadata=metadata)
+
+
+def test_cleaning_keeps_words_and_finds_some():
+    cell = nbformat.v4.new_code_cell("show(x)")
+    told = {"image/png": {"alt": "A red bird.", "width": 3}, "other": {}}
+    cell.outputs = [picture_output(**told), picture_output()]
+    text = nbformat.v4.new_markdown_cell("## Birds\n\nOne is red.")
+    once = cleaned(nbformat.v4.new_notebook(cells=[text, cell]))
+    again = nbformat.reads(once, as_version=4)
+    found = [output.metadata for output in again.cells[1].outputs]
+    words = ["A red bird.", "A picture of the section: Birds"]
+    assert found == [{"image/png": {"alt": alt}} for alt in words]
+    assert cleaned(again) == once
+
+
+@pytest.mark.parametrize("source", ["# check\ndef f(): ...", "# checks", "x = 1"])
+def test_cleaning_folds_checks(source):
+    cell = nbformat.v4.new_code_cell(source, metadata={"collapsed": True})
+    once = cleaned(nbformat.v4.new_notebook(cells=[cell]))
+    metadata = nbformat.reads(once, as_version=4).cells[0].metadata
+    folded = {"jupyter": {"source_hidden": True}}
+    assert metadata == (folded if source.startswith("# check\n") else {})

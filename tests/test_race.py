@@ -3,9 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from sdlearn import race
+from sdlearn.evaluate import evaluate
+from sdlearn.judge import load_scorer
 from sdlearn.race import Entry, race_table, read_entries, read_entry, run_race
+from sdlearn.tasks import Asked, drawings
+from sdlearn.world import parse
 
 from .conftest import refused
 
@@ -75,18 +80,62 @@ def test_another_judge_is_refused(tmp_path, monkeypatch):
         run_race([], quick=True)
 
 
-def test_the_stricter_ruler_counts(tmp_path, monkeypatch, capsys):
-    def score(parts, n, mixed):
-        means = (0.7, 0.9) if mixed else (0.8, 0.6)
-        return dict(zip(("train", "held-out"), [dict(mean=m) for m in means]))
+ASKED = {
+    False: [("train", "colors"), ("held-out", "colors")],
+    True: [("train", "position"), ("held-out", "position")],
+}
+SHARES = {"train colors": 0.8, "held-out colors": 0.6}
+SHARES |= {"train position": 0.7, "held-out position": 0.9}
 
-    monkeypatch.setattr(race, "score", score)
-    monkeypatch.setattr(race, "load_parts", lambda folder: None)
+
+def test_the_stricter_ruler_counts(tmp_path, monkeypatch, capsys, parts):
+    prompted = []
+
+    def task_prompts(n, mixed):
+        prompted.append(mixed)
+        return [Asked(*names, " ".join(names), None) for names in ASKED[mixed]]
+
+    def pass_rate(scorer, images, prompts):
+        [prompt] = prompts
+        return SHARES[prompt]
+
+    def paint(prompts, seed):
+        return torch.zeros(len(prompts), 3, 64, 64)
+
+    monkeypatch.setattr(race, "task_prompts", task_prompts)
+    monkeypatch.setattr(race, "pass_rate", pass_rate)
+    monkeypatch.setattr(race, "painter", lambda parts: paint)
+    monkeypatch.setattr(race, "load_parts", lambda folder: parts)
     run_race([entry(tmp_path / f"{i}", i) for i in range(3)], quick=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["train", "held-out", "minutes", "MB"]
     assert lines[1].split() == ["seed", "0", "0.70", "0.60", "50", "0.0"]
     assert lines[-2].split() == ["mean", "0.70", "0.60"]
+    assert prompted == [False, True], "the prompts are made once for all models"
+
+
+def test_a_score_is_that_of_an_evaluation(shipped_clip, shipped):
+    """The same pictures, from the same prompts and seeds, and the same means."""
+    painted = []
+
+    def paint(prompts, seed):
+        painted.append((tuple(prompts), seed))
+        is_drawn = torch.tensor([len(prompt) % 2 for prompt in prompts])
+        return (
+            drawings([parse(prompt) for prompt in prompts])
+            * is_drawn[:, None, None, None]
+        )
+
+    scorer = load_scorer()
+    ours = race._lower_means(paint, scorer, race._rulers(3))
+    asked_by_us = painted.copy()
+    painted.clear()
+    how = (scorer, shipped_clip, shipped.tokenizer, 3)
+    theirs = [evaluate(paint, *how, mixed=mixed) for mixed in (False, True)]
+    assert painted == asked_by_us
+    for part, mean in ours.items():
+        assert mean == pytest.approx(min(result[part]["mean"] for result in theirs))
+        assert 0 < mean < 1
 
 
 def test_seeds_that_lie_apart_are_seen(tmp_path):

@@ -10,6 +10,8 @@ from functools import partial
 import pytest
 from safetensors.torch import load_file
 
+from sdlearn import recipe
+from sdlearn import training as training_module
 from sdlearn.checkpoints import load_parts
 from sdlearn.data import WorldData
 from sdlearn.judge import load_scorer
@@ -196,6 +198,120 @@ def test_a_stage_makes_what_it_needs_first(tmp_path, monkeypatch):
     ]
     with refused("There is no stage 'gan'"):
         training.run("gan")
+
+
+# Time
+
+
+class Clock:
+    """A clock that tests set."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(recipe, "time", clock)
+    return clock
+
+
+def training_of(folder, seconds, clock, monkeypatch, checkpoint=True):
+    """A training whose VAE takes so many seconds."""
+
+    def make(training):
+        clock.now += seconds
+        if checkpoint:
+            (folder / "vae.safetensors").touch()
+
+    monkeypatch.setitem(STAGES, "vae", replace(STAGES["vae"], make=make))
+    return Training(folder, BUDGET, WorldData())
+
+
+def test_seconds_of_several_processes_add_up(tmp_path, clock, monkeypatch):
+    for total in (30, 60, 90):
+        training = training_of(tmp_path, 30, clock, monkeypatch)
+        training.run("vae")
+        assert training.seconds == {"vae": total}
+        clock.now += 1000  # between two processes
+
+
+def test_seconds_without_a_checkpoint_are_those_of_this_process(
+    tmp_path, clock, monkeypatch
+):
+    for _ in range(2):
+        training = training_of(tmp_path, 30, clock, monkeypatch, checkpoint=False)
+        training.run("vae")
+        assert training.seconds == {"vae": 30}
+    assert not list(tmp_path.iterdir())
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+def test_seconds_of_a_killed_process_count(tmp_path, clock, monkeypatch):
+    """They are kept while it trains, and not only at its end."""
+    budget = replace(BUDGET, vae=4)
+
+    def slow(update):
+        def later(*args):
+            clock.now += 10
+            if clock.now >= 1030 and not killed:
+                killed.append(True)
+                raise Killed
+            return update(*args)
+
+        return later
+
+    killed = []
+    monkeypatch.setattr(training_module, "_update", slow(training_module._update))
+    with pytest.raises(Killed):
+        Training(tmp_path, budget, WorldData()).run("vae")
+    again = Training(tmp_path, budget, WorldData())
+    again.run("vae")
+    # Two steps before, the third of them lost; then the third and the fourth.
+    assert again.seconds == {"vae": 40}
+    assert len(again.losses["vae"]) == 4
+
+
+# Odd values
+
+
+@pytest.mark.parametrize("name", ["clip", "vae", "unet", "scenes", "captions", "test"])
+@pytest.mark.parametrize("value", [0, -1, 2.5, "many", None])
+def test_odd_budgets(name, value):
+    with refused(f"{name} must be a whole number of at least 1, not {value!r}"):
+        replace(BUDGET, **{name: value})
+
+
+@pytest.mark.parametrize("channels", [(), 64, (64, 100), (0, 16), ("64",), None])
+def test_odd_channels(channels):
+    with refused("channels must be multiples of 16", repr(channels)):
+        replace(BUDGET, channels=channels)
+
+
+ODD = [
+    (dict(folder=None), "folder must be a str or Path, not a NoneType"),
+    (dict(budget="hour"), "budget must be a Budget, not a str"),
+    (dict(data="pictures"), "data must be a WorldData or FolderData, not a str"),
+    (dict(seed=-1), "seed must be a whole number"),
+    (dict(seed=None), "seed must be a whole number"),
+    (dict(options=[]), "options must be a dict, not a list"),
+    (dict(options=dict(wokers=2)), "There is no setting 'wokers'"),
+    (dict(options=dict(workers=-2)), "workers must be a whole number"),
+]
+
+
+@pytest.mark.parametrize("given, words", ODD, ids=[words for _, words in ODD])
+def test_odd_trainings(tmp_path, given, words):
+    usual = dict(folder=tmp_path, budget=BUDGET, data=WorldData())
+    with refused(words):
+        Training(**usual | given)
 
 
 @pytest.mark.slow

@@ -1,0 +1,37 @@
+"""Builds the course's site: `python site/course/build.py FOLDER`."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pages import write
+
+HERE = Path(__file__).resolve().parent
+MATHJAX = HERE.parent / "node_modules" / "mathjax" / "es5"
+FONTS = Path("output/chtml/fonts")
+
+
+def vendor(static):
+    """MathJax and the style beside the pages, so that no other host is asked."""
+    mathjax = static / "mathjax"
+    shutil.copytree(MATHJAX / FONTS, mathjax / FONTS)
+    shutil.copy(MATHJAX / "tex-mml-chtml.js", mathjax)
+    shutil.copy(HERE / "course.css", static)
+
+
+def build(folder):
+    """All pages; a warning of Sphinx is an error."""
+    with tempfile.TemporaryDirectory() as source:
+        source = Path(source)
+        write(source)
+        vendor(source / "_static")
+        shutil.copy(HERE / "conf.py", source)
+        how = ["-q", "-W", "--keep-going", "-b", "html"]
+        command = [sys.executable, "-m", "sphinx", *how, str(source), str(folder)]
+        return subprocess.run(command).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(build(Path(sys.argv[1])))

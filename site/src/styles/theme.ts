@@ -1,0 +1,38 @@
+/** The button that changes between light and dark, and remembers it. */
+
+import "./explorer.css";
+
+const KEY = "sdlearn-theme";
+const page = document.documentElement;
+
+function stored(): string | null {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null; // a reader may forbid storage
+  }
+}
+
+function isDark() {
+  const own = page.dataset["theme"];
+  return own ? own === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+export function setUpTheme(button: HTMLElement) {
+  const own = stored();
+  if (own === "dark" || own === "light") page.dataset["theme"] = own;
+  const name = () => {
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `${button.textContent} colors`);
+  };
+  button.addEventListener("click", () => {
+    page.dataset["theme"] = isDark() ? "light" : "dark";
+    try {
+      localStorage.setItem(KEY, page.dataset["theme"]);
+    } catch {
+      // the choice then lasts as long as the page
+    }
+    name();
+  });
+  name();
+}

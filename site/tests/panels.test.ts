@@ -1,0 +1,72 @@
+/** What the panels calculate: words put into prompts, maps, guesses. */
+
+import { describe, expect, it } from "vitest";
+import { between, guessOf, guided, regionOf, signed } from "../src/panels/pixels";
+import { GROUPS, putWord } from "../src/panels/words";
+import { changed, DEFAULT_STATE } from "../src/state";
+import { FRESH, STOPS } from "../src/tour/stops";
+
+describe("a click on a word", () => {
+  const cases: [string, string, keyof typeof GROUPS, string][] = [
+    ["a red cat at the beach", "blue", "colors", "a blue cat at the beach"],
+    ["a red cat at the beach", "orange", "colors", "an orange cat at the beach"],
+    ["an orange cat", "orange", "colors", "a cat"],
+    ["a cat", "green", "colors", "a green cat"],
+    ["a cat", "at night", "places", "a cat at night"],
+    ["a cat at night", "in the snow", "places", "a cat in the snow"],
+    ["a cat at night", "at night", "places", "a cat"],
+    ["a red cat and a horse", "elephant", "things", "a red elephant and a horse"],
+    ["", "umbrella", "things", "an umbrella"],
+    ["a cat at night", "riding", "between", "a cat riding a horse at night"],
+    ["a cat riding a horse", "next to", "between", "a cat next to a horse"],
+  ];
+  it.each(cases)("%s + %s", (prompt, words, group, wanted) => {
+    expect(putWord(prompt, words, group)).toBe(wanted);
+  });
+});
+
+describe("numbers to pixels", () => {
+  it("takes noise away and scales back", () => {
+    const [clean, noise, a] = [new Float32Array([2]), new Float32Array([-1]), 0.64];
+    const noisy = clean.map((x, i) => Math.sqrt(a) * x + Math.sqrt(1 - a) * noise[i]!);
+    expect(guessOf(noisy, noise, a)[0]).toBeCloseTo(2, 5);
+  });
+  it("amplifies the difference", () => {
+    const mixed = guided(new Float32Array([1]), new Float32Array([3]), 5);
+    expect(mixed[0]).toBe(11);
+  });
+  it("names where the most is", () => {
+    const map = new Float32Array(64);
+    map[7] = 1;
+    expect(regionOf(map)).toBe("the upper part on the right");
+    map[36] = 2;
+    expect(regionOf(map)).toBe("the middle");
+  });
+  it("is a cell's own value in its middle", () => {
+    const map = [0, 1, 2, 3];
+    expect(between(map, 2, 1, 1)).toBe(3);
+    expect(between(map, 2, 0.5, 0.5)).toBe(1.5);
+  });
+  it("has a color for below, zero and above", () => {
+    const [below, zero, above] = [signed(-2, 2), signed(0, 2), signed(2, 2)];
+    expect(below[2]).toBeGreaterThan(below[0]);
+    expect(above[0]).toBeGreaterThan(above[2]);
+    expect(Math.min(...zero)).toBeGreaterThan(230);
+  });
+});
+
+describe("the tour", () => {
+  it("has ten stops, each a question with one right choice", () => {
+    expect(STOPS).toHaveLength(10);
+    for (const stop of STOPS) expect(stop.choices[stop.right]).toBeTruthy();
+  });
+  it("sets states that can be drawn", () => {
+    for (const stop of STOPS) {
+      const state = changed(DEFAULT_STATE, { ...FRESH, ...stop.begin, ...stop.show });
+      expect(state.prompt).not.toBe("");
+    }
+  });
+  it("does not have the right choice always at the same place", () => {
+    expect(new Set(STOPS.map((stop) => stop.right)).size).toBe(3);
+  });
+});

@@ -1,0 +1,367 @@
+"""How long everything takes, as ratios within one run: `python dev.py bench [--quick]`.
+
+What is compared runs interleaved, and medians are compared: seconds alone say little on
+a machine that does other things, too. With one thread the processor's time is taken,
+with more the clock's.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import diffusers
+import torch
+from torch.nn import functional as F
+from torch.utils.data import default_collate
+
+from sdlearn import runs
+from sdlearn.checkpoints import find_folder, load_parts
+from sdlearn.conditioning import (
+    captioned_latents,
+    encode_data,
+    load_encoded,
+    save_encoded,
+    tiny_scheduler,
+)
+from sdlearn.core import make_generator, replace_on_success
+from sdlearn.data import WorldData
+from sdlearn.fast import faster
+from sdlearn.parts import make_scheduler
+from sdlearn.pipeline import generate
+from sdlearn.text import captioned_pictures
+from sdlearn.together import TextAndUNet, joint_loss
+from sdlearn.training import train
+
+PROMPT = "a red cat at the beach"
+SCRATCH = """
+from sdlearn.scratch import generate, save_png
+save_png(generate({folder!r}, {prompt!r}, num_inference_steps={steps})[0], {out!r})
+"""
+BATCH = 64  # latents of a training step
+
+
+# Measuring
+
+
+def interleaved(cases, rounds, clock):
+    """The median seconds of each case; every round runs all of them."""
+    for run in cases.values():
+        run()  # warm
+    seconds = {name: [] for name in cases}
+    names = list(cases)
+    for i in range(rounds):
+        for name in names if i % 2 else reversed(names):
+            start = clock()
+            cases[name]()
+            seconds[name].append(clock() - start)
+    return {name: statistics.median(some) for name, some in seconds.items()}
+
+
+def beside(seconds, base):
+    """Each median with its ratio to that of one case."""
+    return {
+        name: dict(seconds=one, ratio=one / seconds[base])
+        for name, one in seconds.items()
+    }
+
+
+# Drawing
+
+
+def stock(pipe, steps, guidance_scale):
+    settings = dict(num_inference_steps=steps, guidance_scale=guidance_scale)
+    return lambda: pipe(PROMPT, generator=make_generator(0), **settings)
+
+
+def ours(parts, **settings):
+    return lambda: generate(parts, PROMPT, seed=0, **settings)
+
+
+def pipeline(parts, scheduler=None):
+    pipe = parts.to_pipeline()
+    pipe.scheduler = make_scheduler(parts, scheduler)
+    pipe.set_progress_bar_config(leave=False)  # as ours
+    return pipe
+
+
+def drawing_cases(parts):
+    """Stock at its own default and at our steps, ours, and each trick beside it."""
+    fast, own = faster(parts), parts.settings
+    steps, scale = own.num_inference_steps, own.guidance_scale
+    cases = {
+        "stock pipeline, PNDM 50, guidance 7.5": stock(
+            pipeline(parts, "pndm"), 50, 7.5
+        ),
+        f"stock, our {steps} steps": stock(pipeline(parts), steps, scale),
+        "ours": ours(parts),
+        "ours, no guidance": ours(parts, guidance_scale=1.0),
+        "ours, guidance in half of the steps": ours(parts, guidance_interval=(0, 0.5)),
+        "faster": ours(fast),
+        "faster, guidance in half": ours(fast, guidance_interval=(0, 0.5)),
+    }
+    return cases | few_steps()
+
+
+def few_steps():
+    """The distilled model, where it is shipped."""
+    try:
+        parts = load_parts("tiny-lcm", device="cpu")
+    except (ValueError, OSError):
+        return {}
+    return {
+        "distilled, 4 passes": ours(parts),
+        "distilled, 4 passes, faster": ours(faster(parts)),
+    }
+
+
+def drawing(parts, threads, rounds):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        clock = time.process_time if threads == 1 else time.perf_counter
+        seconds = interleaved(drawing_cases(parts), rounds, clock)
+    finally:
+        torch.set_num_threads(before)
+    return beside(seconds, next(iter(seconds)))
+
+
+# From nothing
+
+
+def processor_time():
+    """What all finished children took; on Windows the clock's time."""
+    spent = os.times()
+    if os.name == "nt":
+        return spent.elapsed
+    return spent.children_user + spent.children_system
+
+
+def child(*command):
+    """A run in a process of its own, with one thread."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    how = dict(env=environment, check=True, capture_output=True)
+    return lambda: subprocess.run(list(map(str, command)), **how)
+
+
+def python(code):
+    return child(sys.executable, "-c", code)
+
+
+def cold_cases(folder):
+    """Imports alone, and whole commands."""
+    draw = Path(sys.executable).with_name("sdlearn-generate")
+    out = str(Path(folder) / "scratch.png")
+    model = str(find_folder("tiny"))
+    scratch = SCRATCH.format(folder=model, prompt=PROMPT, steps=10, out=out)
+    return {
+        "import torch, diffusers, transformers": python(
+            "import torch, diffusers, transformers"
+        ),
+        "import of the stock pipeline's classes": python(
+            "from diffusers import StableDiffusionPipeline"
+        ),
+        "import torch": python("import torch"),
+        "import sdlearn.pipeline": python("import sdlearn.pipeline"),
+        "sdlearn-generate": child(draw, PROMPT, "--out", folder),
+        "sdlearn-generate --fast": child(draw, PROMPT, "--fast", "--out", folder),
+        "sdlearn.scratch draws": python(scratch),
+    }
+
+
+def cold(rounds):
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = interleaved(cold_cases(folder), rounds, processor_time)
+    return beside(seconds, "import torch, diffusers, transformers")
+
+
+# Training
+
+
+def stock_training(parts, data):
+    """The step of diffusers' example `train_text_to_image.py`, at its defaults:
+    float32, AdamW, everything encoded anew; averaged weights are off."""
+    pairs = captioned_pictures(parts.tokenizer, data)
+    images, input_ids = default_collate([pairs[i] for i in range(BATCH)])
+    unet, vae, scheduler = fresh(parts), parts.vae, tiny_scheduler()
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-4, weight_decay=1e-2)
+    unet.train()
+
+    def step():
+        with torch.no_grad():
+            latents = vae.encode(images).latent_dist.sample()
+            latents = latents * vae.config.scaling_factor
+            prompt_embeds = parts.text_encoder(input_ids)[0]
+        noise = torch.randn_like(latents)
+        t = torch.randint(0, scheduler.config.num_train_timesteps, (BATCH,))
+        noisy = scheduler.add_noise(latents, noise, t)
+        noise_pred = unet(noisy, t, prompt_embeds).sample
+        F.mse_loss(noise_pred.float(), noise.float()).backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def fresh(parts):
+    """A UNet of the same shape without training."""
+    torch.manual_seed(0)
+    return diffusers.UNet2DConditionModel.from_config(parts.unet.config)
+
+
+def our_steps(parts, data, folder, steps):
+    """The seconds of each step of our recipe's loop; the first ones warm it up."""
+    path = Path(folder) / "latents.safetensors"
+    if not path.exists():
+        save_encoded(path, encode_data(parts.vae, data, 2 * BATCH))
+    encoded = load_encoded(path, data)
+    both = TextAndUNet(load_parts("tiny", device="cpu").text_encoder, fresh(parts))
+    ends = []
+    train(
+        both,
+        joint_loss(tiny_scheduler()),
+        captioned_latents(encoded, parts.tokenizer),
+        steps=steps + 2,
+        batch_size=BATCH,
+        optimizer="muon",
+        mixed_precision=runs._best_precision(),
+        on_step=lambda *_: ends.append(time.process_time()),
+    )
+    return [b - a for a, b in zip(ends[1:], ends[2:])]
+
+
+def training(parts, rounds):
+    """Samples a second of both loops, a few steps of each in turn, on one thread."""
+    torch.set_num_threads(1)
+    data = WorldData(0)
+    step = stock_training(parts, data)
+    step()
+    seconds = {"stock": [], "ours": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds):
+            start = time.process_time()
+            step()
+            seconds["stock"].append(time.process_time() - start)
+            seconds["ours"] += our_steps(parts, data, folder, 2)
+    rates = {name: BATCH / statistics.median(some) for name, some in seconds.items()}
+    return dict(
+        precision=runs._best_precision(),
+        samples_a_second=rates,
+        ratio=rates["ours"] / rates["stock"],
+    )
+
+
+# Scores
+
+# What the table of `18_fast` compares. Each is scored once, which takes minutes.
+SCORED = {
+    "stock default": dict(scheduler="pndm", num_inference_steps=50, guidance_scale=7.5),
+    "30 steps, guidance 5": dict(num_inference_steps=30, guidance_scale=5.0),
+    "10 steps, guidance 3": dict(),
+    "10 steps, first half guided": dict(guidance_interval=(0, 0.5)),
+    "10 steps, no guidance": dict(guidance_scale=1.0),
+    "6 steps": dict(num_inference_steps=6),
+    "4 steps": dict(num_inference_steps=4),
+    "2 steps": dict(num_inference_steps=2),
+}
+FEW = {f"distilled, {n} steps": dict(num_inference_steps=n) for n in (1, 2, 4, 8)}
+KEPT = ("mean", "low", "high", "frechet_distance", "frechet_floor")
+
+
+def score_all(out, n):
+    """The scores of all settings, in one file; what it holds already stays."""
+    out = Path(out)
+    found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    for model, settings in (("tiny", SCORED), ("tiny-lcm", FEW)):
+        for name, changes in settings.items():
+            if name not in found:
+                found[name] = scored(model, changes, n)
+                with replace_on_success(out) as temporary:
+                    temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")
+                print(
+                    name, found[name]["train"]["mean"], found[name]["held-out"]["mean"]
+                )
+
+
+def scored(model, changes, n):
+    parts = faster(load_parts(model, device="cpu"))
+    parts = replace(parts, settings=replace(parts.settings, **changes))
+    result = runs.score(parts, n)
+    rows = {part: {key: one[key] for key in KEPT} for part, one in result.items()}
+    own = {name: value for name, value in asdict(parts.settings).items() if value}
+    return dict(settings=own, prompts=14 * n, **rows)
+
+
+# The page
+
+
+def bar(ratio, width=30):
+    return "█" * max(1, round(width * min(1.0, ratio)))
+
+
+def table(title, rows):
+    lines = [title]
+    for name, row in rows.items():
+        seconds = f"{1000 * row['seconds']:9.0f} ms"
+        lines.append(f"  {name:40}{seconds}{row['ratio']:7.3f}  {bar(row['ratio'])}")
+    return "\n".join(lines)
+
+
+def page(result):
+    """All that was measured, to print."""
+    parts = [
+        table(f"Drawing, {threads} thread(s)", rows)
+        for threads, rows in result["drawing"].items()
+    ]
+    parts.append(table("From nothing, one thread", result["cold"]))
+    rates = result["training"]["samples_a_second"]
+    parts.append(
+        f"Training: stock {rates['stock']:.1f} samples a second, ours "
+        f"{rates['ours']:.1f} ({result['training']['precision']}), "
+        f"ratio {result['training']['ratio']:.2f}"
+    )
+    return "\n\n".join(parts)
+
+
+def measure(quick=False):
+    """Everything, as it is written to the JSON file."""
+    parts, rounds = load_parts("tiny", device="cpu"), 3 if quick else 11
+    threads = [1] if quick else sorted({1, min(2, os.cpu_count() or 1)})
+    return dict(
+        torch=torch.__version__,
+        diffusers=diffusers.__version__,
+        processor=platform.machine(),
+        rounds=rounds,
+        drawing={str(n): drawing(parts, n, rounds) for n in threads},
+        cold=cold(1 if quick else 5),
+        training=training(parts, 2 if quick else 5),
+    )
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="out/bench.json", help="JSON file to write")
+    parser.add_argument("--quick", action="store_true", help="a few rounds, one thread")
+    parser.add_argument("--scores", help="JSON file to write, in place of times")
+    parser.add_argument("--n", type=int, default=40, help="prompts a task for --scores")
+    args = parser.parse_args(arguments)
+    if args.scores:
+        score_all(args.scores, args.n)
+        return
+    result = measure(args.quick)
+    with replace_on_success(args.out) as temporary:
+        temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(page(result))
+    print(args.out)
+
+
+if __name__ == "__main__":
+    main()
