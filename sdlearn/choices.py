@@ -5,6 +5,7 @@
 # %% auto #0
 __all__ = [
     "TrainingSettings",
+    "check_widths",
     "training_settings",
     "check_data",
     "check_writable",
@@ -18,6 +19,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from .checks import check_number, check_whole
+from .core import is_whole
 
 
 # %% ../nbs/05a_choices.ipynb #dc29b75b
@@ -56,6 +58,19 @@ class TrainingSettings:
         if given not in known:
             one, other = map(repr, known)
             raise ValueError(f"{name} must be {one} or {other}, not {given!r}.")
+
+
+# %% ../nbs/05a_choices.ipynb #6617fb99
+def check_widths(
+    widths,  # channels of a UNet, one number for each resolution
+):
+    "Refuses widths that group norms of 16 groups cannot divide."
+    is_list = isinstance(widths, tuple | list) and len(widths) > 0
+    if not is_list or not all(is_whole(w) and w > 0 and w % 16 == 0 for w in widths):
+        raise ValueError(
+            "channels must be multiples of 16, one for each resolution, such as "
+            f"(64, 128), not {widths!r}."
+        )
 
 
 # %% ../nbs/05a_choices.ipynb #c2afa2f0

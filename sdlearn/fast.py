@@ -25,18 +25,6 @@ from .latents import decode
 from .parts import Parts
 
 
-# %% ../nbs/18_fast.ipynb #5d8a493c
-def cache_folder() -> Path:  # need not exist yet
-    "Where what can be made again is kept for this user; XDG_CACHE_HOME wins on every system."
-    home = Path.home()
-    usual = {
-        "darwin": home / "Library/Caches",
-        "win32": Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local"),
-    }
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    return Path(chosen or usual.get(sys.platform, home / ".cache")) / "sdlearn"
-
-
 # %% ../nbs/18_fast.ipynb #3053b0d1
 class _Asked(torch.nn.Module):
     "A UNet as a function of tensors alone, which is what an exporter can read."
@@ -86,6 +74,18 @@ class _Decoded(torch.nn.Module):
         "Scaled latents (b, c, h, w)."
         channels = self.network.config.latent_channels
         return dict(latents=torch.randn(b, channels, 4 * rows, 4 * columns))
+
+
+# %% ../nbs/18_fast.ipynb #5d8a493c
+def cache_folder() -> Path:  # need not exist yet
+    "Where what can be made again is kept for this user; XDG_CACHE_HOME wins on every system."
+    home = Path.home()
+    usual = {
+        "darwin": home / "Library/Caches",
+        "win32": Path(os.environ.get("LOCALAPPDATA") or home / "AppData/Local"),
+    }
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    return Path(chosen or usual.get(sys.platform, home / ".cache")) / "sdlearn"
 
 
 # %% ../nbs/18_fast.ipynb #4b28e7ee
@@ -226,56 +226,6 @@ class _Onnx:
             ) from error
 
 
-# %% ../nbs/18_fast.ipynb #20b13742
-class _Graphs:
-    "A network whose kernels a CUDA graph starts all at once; one graph for each shape."
-
-    def __init__(self, network):
-        self.network, self.recorded, self.works = network, {}, True
-
-    def fits(self, inputs):
-        return self.works
-
-    def __call__(self, *inputs):
-        shapes = tuple(tuple(one.shape) for one in inputs)
-        if shapes not in self.recorded:
-            self.recorded[shapes] = self._try_to_record(inputs)
-        graph, places, out = self.recorded[shapes]
-        for place, one in zip(places, inputs):
-            place.copy_(one)
-        if graph is None:
-            return self.network(*places)
-        graph.replay()
-        return out.clone()
-
-    def _try_to_record(self, inputs):
-        "A graph, the tensors it reads and the one it fills; no graph where that fails."
-        places = [one.clone() for one in inputs]
-        try:
-            return self._record(places)
-        except RuntimeError as error:
-            self.works = False
-            reason = str(error).splitlines()[0]
-            warn(
-                f"No CUDA graph could be recorded ({reason}): "
-                "the network runs without one.",
-                UserWarning,
-            )
-            return None, places, None
-
-    def _record(self, places):
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # kernels are chosen in the first passes
-            for _ in range(3):
-                self.network(*places)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            out = self.network(*places)
-        return graph, places, out
-
-
 # %% ../nbs/18_fast.ipynb #d877f0d2
 class _StandIn:
     "Computes in a network's place, as long as nobody changes the network or looks into it."
@@ -341,6 +291,56 @@ def _one_for_each(t, sample):
     "The timestep for each row of a batch, (b,)."
     t = torch.as_tensor(t, dtype=torch.float32, device=sample.device)
     return t.expand(len(sample))
+
+
+# %% ../nbs/18_fast.ipynb #20b13742
+class _Graphs:
+    "A network whose kernels a CUDA graph starts all at once; one graph for each shape."
+
+    def __init__(self, network):
+        self.network, self.recorded, self.works = network, {}, True
+
+    def fits(self, inputs):
+        return self.works
+
+    def __call__(self, *inputs):
+        shapes = tuple(tuple(one.shape) for one in inputs)
+        if shapes not in self.recorded:
+            self.recorded[shapes] = self._try_to_record(inputs)
+        graph, places, out = self.recorded[shapes]
+        for place, one in zip(places, inputs):
+            place.copy_(one)
+        if graph is None:
+            return self.network(*places)
+        graph.replay()
+        return out.clone()
+
+    def _try_to_record(self, inputs):
+        "A graph, the tensors it reads and the one it fills; no graph where that fails."
+        places = [one.clone() for one in inputs]
+        try:
+            return self._record(places)
+        except RuntimeError as error:
+            self.works = False
+            reason = str(error).splitlines()[0]
+            warn(
+                f"No CUDA graph could be recorded ({reason}): "
+                "the network runs without one.",
+                UserWarning,
+            )
+            return None, places, None
+
+    def _record(self, places):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # kernels are chosen in the first passes
+            for _ in range(3):
+                self.network(*places)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            out = self.network(*places)
+        return graph, places, out
 
 
 # %% ../nbs/18_fast.ipynb #67a38c41

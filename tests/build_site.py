@@ -22,7 +22,11 @@ LOWEST_NODE = (20, 19)
 
 
 class SiteError(Exception):
-    """What is missing, in a sentence."""
+    """What went wrong, in a sentence."""
+
+
+class SiteMissing(SiteError):
+    """What is not installed here, in a sentence."""
 
 
 def digest(*paths):
@@ -44,14 +48,14 @@ def check_node():
     node, npm = shutil.which("node"), shutil.which("npm")
     wanted = ".".join(map(str, LOWEST_NODE))
     if not node or not npm:
-        raise SiteError(
+        raise SiteMissing(
             f"The site is built with Node {wanted} or newer and npm, and they are not "
             "installed here: install Node, then run this command again."
         )
     said = subprocess.run([node, "--version"], capture_output=True, text=True).stdout
     version = tuple(map(int, re.findall(r"\d+", said)[:2]))
     if version < LOWEST_NODE:
-        raise SiteError(f"This is Node {said.strip()}, and the site needs {wanted}.")
+        raise SiteMissing(f"This is Node {said.strip()}, and the site needs {wanted}.")
 
 
 def install():
@@ -59,7 +63,10 @@ def install():
     wanted = digest(SITE / "package-lock.json")
     if INSTALLED.exists() and INSTALLED.read_text() == wanted:
         return
-    run(shutil.which("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    try:
+        run(shutil.which("npm"), "ci", "--ignore-scripts")
+    except SiteError as error:
+        raise SiteMissing(f"The npm packages are not to be had: {error}") from None
     INSTALLED.write_text(wanted)
 
 
@@ -91,13 +98,14 @@ def export(model):
     export_for_browser(parts, MODEL, RUNTIME, fingerprint, *four_step)
 
 
-def build(model="tiny"):
-    """Everything, from the npm packages to site/dist."""
+def build(model="tiny", dist=DIST):
+    """Everything, from the npm packages to the folder of the site."""
     check_node()
     install()
     export(model)
-    run("node", "node_modules/vite/bin/vite.js", "build", "--logLevel=warn")
-    print(f"Built: {DIST}", flush=True)
+    vite = ["node", "node_modules/vite/bin/vite.js", "build", "--logLevel=warn"]
+    run(*vite, "--emptyOutDir", f"--outDir={dist}")
+    print(f"Built: {dist}", flush=True)
 
 
 class Handler(SimpleHTTPRequestHandler):

@@ -57,6 +57,7 @@ FLOORS = [
     "lora",
     "fits",
     "adapt",
+    "distill",
     "recipe",
     "supply",
     "graphs",

@@ -348,6 +348,40 @@ def test_a_fresh_lora_changes_nothing_and_only_it_is_trained(parts):
     assert {name.split(".")[-3] for name in trained} == {"lora_A", "lora_B"}
 
 
+@pytest.mark.parametrize("rank", [0, -1, 2.5, "8", None, True])
+def test_odd_ranks(parts, rank):
+    unet = deepcopy(parts.unet)
+    with refused("rank must be a whole number of at least 1, not "):
+        add_lora(unet, rank)
+    assert all(p.requires_grad for p in unet.parameters())
+    assert not hasattr(unet, "peft_config")
+
+
+@pytest.mark.parametrize("name", ["", " ", "my.style", 3, None])
+def test_odd_names_of_adapters(parts, styled, tmp_path, name):
+    unet = deepcopy(parts.unet)
+    with refused("name must be a text without dots, such as 'style', not "):
+        add_lora(unet, name=name)
+    save_lora(tmp_path, styled)
+    with refused("name must be a text without dots"):
+        load_lora(unet, tmp_path, name)
+    assert not hasattr(unet, "peft_config")
+
+
+def test_a_second_lora_needs_a_name_of_its_own(parts):
+    unet = deepcopy(parts.unet)
+    add_lora(unet)
+    with refused("'default' already", "default2"):
+        add_lora(unet)
+    add_lora(unet, name="default2")
+
+
+@pytest.mark.parametrize("thing", ["unet", None, 7])
+def test_a_lora_beside_something_else(thing):
+    with refused("unet must be a UNet2DConditionModel, not a "):
+        add_lora(thing)
+
+
 def test_lora_file_for_us_and_for_diffusers(parts, styled, tmp_path):
     save_lora(tmp_path, styled)
     assert [p.name for p in tmp_path.iterdir()] == [LORA_FILE]

@@ -104,7 +104,7 @@ class Lab:
         return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
 
 
-def wait_until(is_so, seconds=120):
+def wait_until(is_so, seconds=300):
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, f"{is_so.__name__}: not within {seconds} s"
@@ -145,7 +145,7 @@ def lab(tmp_path_factory):
         yield lab
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
 
 
 @pytest.fixture(scope="module", params=THEMES)
@@ -153,7 +153,7 @@ def page(request, lab, browser):
     """The lesson in one of the themes, all cells run."""
     lab.set("apputils-extension/themes", theme=request.param)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(600_000)
     page.goto(f"{lab.address}/lab/tree/lesson.ipynb")
     page.wait_for_selector(".jp-Notebook")
     wait_until(lab.is_ready)

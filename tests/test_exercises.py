@@ -842,6 +842,56 @@ MISTAKES = {
             "my_prompt = 'red'": "the judge cannot read that",
         },
     },
+    "18_fast": {
+        1: {
+            ("steps + inside if", "2 * steps if"): "outside of the interval has one",
+            ("steps + inside if", "2 * inside if"): "are steps, too",
+            ("steps + inside if", "steps if"): "a guided step has two rows",
+            (" if guidance_scale > 1 else steps", ""): "there is no second row",
+            (
+                "return steps + inside",
+                "return 1.0 * steps + inside",
+            ): "whole number, not",
+            ("return steps", "steps"): "nothing came back",
+        },
+        2: {
+            ("1 - p + p / k", "1 / (1 - p + p / k)"): "turn it over",
+            ("1 - p + p / k", "p / k"): "the other parts need their time",
+            ("1 - p + p / k", "1 - p"): "the part itself still takes p / k",
+            ("p / k", "p * k"): "means p / k, not p * k",
+            ("return 1", "1"): "nothing came back",
+            ("1 - p + p / k", "1 - p / k"): "takes p and not everything",
+        },
+        3: {
+            "my_settings = dict(num_inference_steps=30)": "60 rows a picture",
+            "my_settings = dict(num_inference_steps=2)": "of six pictures obey",
+            "my_settings = dict(num_inference_steps=1)": "spend the rows",
+            "my_settings = {}": "20 rows a picture",
+            "my_settings = 6": "give a dictionary",
+            "my_settings = dict(steps=6)": "There is no setting 'steps'",
+        },
+    },
+    "18b_distill": {
+        1: {
+            (
+                "a_prev**0.5 * guess + (1 - a_prev) ** 0.5 * noise",
+                "(1 - a_prev) ** 0.5 * guess + a_prev**0.5 * noise",
+            ): "swapped",
+            (
+                "a_prev**0.5 * guess + (1 - a_prev) ** 0.5 * noise",
+                "a_prev * guess + (1 - a_prev) * noise",
+            ): "square roots",
+            (" + (1 - a_prev) ** 0.5 * noise", ""): "fresh noise is missing",
+            ("a_prev**0.5 * guess", "guess"): "the picture fades",
+            ("    return ", "    "): "nothing came back",
+        },
+        2: {
+            "my_prompt = 3": "no text",
+            "my_prompt = 'a cat'": "one jump is enough",
+            "my_prompt = 'a zebra'": "must name one noun",
+            "my_prompt = 'two cats next to a car'": "too hard",
+        },
+    },
     "19_scratch": {
         1: {
             "order = 'DFEA'": "F swaps the halves",

@@ -5,19 +5,26 @@ import subprocess
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from PIL import Image
 
 from sdlearn import fast as module
+from sdlearn import runs
 from sdlearn.adapt import add_lora
+from sdlearn.commands import evaluate_main, generate_main
 from sdlearn.core import make_generator
+from sdlearn.data import WorldData
 from sdlearn.edit import edit_prompt, image_to_image, inpaint
 from sdlearn.fast import FastParts, cache_folder, faster
+from sdlearn.metadata import read_record
 from sdlearn.parts import Settings
 from sdlearn.pipeline import generate
 
-from .conftest import refused
+from . import bench
+from .conftest import assert_same_picture, refused
 from .random_parts import build_parts
 from .test_lcm import build as build_lcm
 
@@ -295,6 +302,65 @@ def test_half_precision_on_the_cpu(shipped):
 def test_intervals_that_are_none(interval):
     with refused("guidance_interval"):
         Settings(guidance_interval=interval)
+
+
+# Commands
+
+
+def test_generate_fast(tmp_path, asked):
+    generate_main("a cat", fast=True, steps=2, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a-cat.png"], "no sheet"
+    assert asked[0] >= 2
+    assert "fast" not in read_record(tmp_path / "a-cat.png")
+    generate_main("a cat", steps=2, out=tmp_path / "slow")
+    assert_same_picture(
+        Image.open(tmp_path / "a-cat.png"), Image.open(tmp_path / "slow/a-cat.png")
+    )
+
+
+def test_generate_fast_without_the_extra(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(SystemExit) as stop:
+        generate_main("a cat", fast=True, steps=2, out=tmp_path)
+    assert stop.value.code == 2 and "sdlearn[fast]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluate_fast(tmp_path, monkeypatch, asked):
+    def few(parts, n):
+        generate(parts, PROMPT, seed=0, **FOUR)
+        return {}
+
+    monkeypatch.setattr(runs, "score", few)
+    monkeypatch.setattr(runs, "score_table", lambda result: "")
+    evaluate_main(out=tmp_path / "scores.json", fast=True)
+    assert asked[0] >= 4
+
+
+# The benchmark
+
+
+def test_medians_are_of_interleaved_runs():
+    order, now = [], iter(range(1000))
+    cases = {name: partial(order.append, name) for name in "ab"}
+    seconds = bench.interleaved(cases, 3, lambda: next(now))
+    assert seconds == {"a": 1, "b": 1}
+    assert order == list("ab" + "ba" + "ab" + "ba")
+    assert bench.beside({"a": 2.0, "b": 1.0}, "a")["b"]["ratio"] == 0.5
+
+
+def test_the_stock_step_trains(shipped):
+    step = bench.stock_training(shipped, WorldData(0), 4)
+    step()
+
+
+def test_the_page_of_the_benchmark():
+    rows = {"stock": dict(seconds=1.0, ratio=1.0), "ours": dict(seconds=0.1, ratio=0.1)}
+    training = dict(
+        precision="no", ratio=2.0, samples_a_second=dict(stock=1.0, ours=2.0)
+    )
+    text = bench.page(dict(drawing={"1": rows}, cold=rows, training=training))
+    assert "100 ms  0.100" in text and "ratio 2.00" in text
 
 
 # Guidance in an interval

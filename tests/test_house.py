@@ -74,6 +74,7 @@ def files_of_git():
 # What `.gitignore` has, for those who unpacked an archive.
 MADE_HERE = re.compile(
     r"\.venv.*|\.git|out|work|build|dist|_proc|_docs|__pycache__|.*\.egg-info"
+    r"|node_modules|public|fixtures"
     r"|\.(ipynb_checkpoints|pytest_cache|ruff_cache|coverage.*|last_checked)"
 )
 

@@ -48,7 +48,8 @@ function stepOf(drawing: Drawing | null, index: number): Step | null {
 function lossOf(drawing: Drawing | null): string {
   if (!drawing) return "";
   const { prompt } = drawing.order;
-  const { unknown, cut } = drawing.tokens;
+  const { cut } = drawing.tokens;
+  const unknown = [...drawing.tokens.unknown, ...drawing.negativeTokens.unknown];
   if (!prompt.trim()) return "The prompt is empty, so this is a picture of anything.";
   if (unknown.length) {
     const few = unknown.slice(0, 5).join(", ");

@@ -1,4 +1,4 @@
-/** The page: the whole explorer, with the state that its address holds. */
+/** The page: all panels, or `?panel=noise` alone; with the state that its address holds. */
 
 import { mount } from "./explorer";
 import { setUpTheme } from "./styles/theme";
@@ -7,6 +7,10 @@ import { setUpTour } from "./tour/tour";
 const find = (id: string) => document.getElementById(id)!;
 setUpTheme(find("theme"));
 const link = location.hash.replace(/^#s=/, "");
-void mount(find("explorer"), { link }).then((app) => {
+const only = new URLSearchParams(location.search).get("panel");
+if (only) document.documentElement.dataset["only"] = only;
+const beside = only === "film" ? "prompt" : "film"; // so that steps can be looked at
+const options = only ? { link, panels: [only, beside] } : { link };
+void mount(find("explorer"), options).then((app) => {
   if (app) setUpTour(app, find("tour-start"));
 });

@@ -15,9 +15,9 @@ export interface State extends Order {
 }
 
 export const DEFAULT_STATE: State = {
-  prompt: "an astronaut riding a horse",
+  prompt: "a red cat at the beach",
   negative: "",
-  seed: 0,
+  seed: 3,
   steps: 10, // the model's own settings
   guidance: 3,
   sampler: "ddim",

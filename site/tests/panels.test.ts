@@ -1,7 +1,12 @@
 /** What the panels calculate: words put into prompts, maps, guesses. */
 
 import { describe, expect, it } from "vitest";
+import type { Step } from "../src/engine/types";
+import { mapOf } from "../src/panels/attention";
+import { distances } from "../src/panels/embeddings";
 import { between, guessOf, guided, regionOf, signed } from "../src/panels/pixels";
+import { editsOf, NO_EDITS } from "../src/panels/plain";
+import { namesOf } from "../src/panels/tokens";
 import { GROUPS, putWord } from "../src/panels/words";
 import { changed, DEFAULT_STATE } from "../src/state";
 import { FRESH, STOPS } from "../src/tour/stops";
@@ -55,6 +60,43 @@ describe("numbers to pixels", () => {
   });
 });
 
+describe("what was changed by hand", () => {
+  it("is named, and nothing where there is nothing", () => {
+    const broken = { ...DEFAULT_STATE.broken, sign: true };
+    expect(editsOf(DEFAULT_STATE)).toEqual([]);
+    expect(editsOf({ ...DEFAULT_STATE, broken, latentCells: [[0, 1]] })).toEqual([
+      "painted latents",
+      "a part taken out",
+    ]);
+    expect(editsOf({ ...DEFAULT_STATE, ...NO_EDITS })).toEqual([]);
+  });
+});
+
+describe("what the panels show", () => {
+  const step = (attention: number[]) =>
+    ({ attention: new Float32Array(attention) }) as unknown as Step;
+
+  it("takes the mean over a word's tokens and over steps", () => {
+    const steps = [step([0, 0, 2, 4, 4, 8]), step([0, 0, 0, 0, 2, 0])];
+    expect([...mapOf(steps, [1, 2], 2)]).toEqual([2, 3]);
+  });
+  it("says how far each token moves", () => {
+    const there = new Float32Array([3, 4, 0, 0]);
+    expect(distances(new Float32Array(4), there, 2)).toEqual([5, 0]);
+  });
+  it("names the tokens in use, with start and end", () => {
+    const tokens = {
+      ids: [9, 1, 2, 8, 8],
+      texts: ["<s>", "uni", "corn</w>", "<e>", "<e>"],
+      words: [{ text: "unicorn", positions: [1, 2] }],
+      unknown: ["unicorn"],
+      cut: [],
+    };
+    expect(namesOf(tokens)).toEqual(["start", "uni", "corn", "end"]);
+    expect(namesOf({ ...tokens, words: [] })).toEqual(["start", "end"]);
+  });
+});
+
 describe("the tour", () => {
   it("has ten stops, each a question with one right choice", () => {
     expect(STOPS).toHaveLength(10);
@@ -62,7 +104,7 @@ describe("the tour", () => {
   });
   it("sets states that can be drawn", () => {
     for (const stop of STOPS) {
-      const state = changed(DEFAULT_STATE, { ...FRESH, ...stop.begin, ...stop.show });
+      const state = changed(DEFAULT_STATE, { ...FRESH, ...stop.show });
       expect(state.prompt).not.toBe("");
     }
   });

@@ -3,9 +3,10 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Broken } from "../engine/types";
-import { button, canvas, figure, h, why } from "./dom";
+import { DEFAULT_STATE } from "../state";
+import { button, canvas, div, exhibit, h, live, row } from "./dom";
 import { paint } from "./pixels";
-import { plainPicture } from "./plain";
+import { grownPicture, plainPicture } from "./plain";
 
 /** What is taken away, and what it is for. */
 const FAULTS: Record<keyof Broken, [string, string]> = {
@@ -17,7 +18,7 @@ const FAULTS: Record<keyof Broken, [string, string]> = {
   time: [
     "No clock",
     "It is told the same timestep always, so it does not know how much noise there is. " +
-      "Edges smear: it takes away too much or too little.",
+      "Blotches come: it takes away too much or too little.",
   ],
   skips: [
     "No skip connections",
@@ -43,21 +44,17 @@ const FAULTS: Record<keyof Broken, [string, string]> = {
 
 function toggle(app: App, name: keyof Broken) {
   const [label, reason] = FAULTS[name];
-  const box = h("input", { type: "checkbox", name: `broken-${name}` });
-  box.id = `broken-${name}`;
+  const id = `broken-${name}`;
+  const props = { type: "checkbox", id, name: id, "aria-describedby": `why-${name}` };
+  const box = h("input", props);
   box.addEventListener("change", () => {
     app.change({ broken: { ...app.state.peek().broken, [name]: box.checked } });
   });
   effect(() => {
     box.checked = app.state.value.broken[name];
   });
-  box.setAttribute("aria-describedby", `why-${name}`);
-  return h(
-    "div",
-    { class: "fault" },
-    h("div", { class: "switch" }, box, h("label", { for: box.id }, label)),
-    h("p", { id: `why-${name}`, class: "small" }, reason),
-  );
+  const text = h("p", { id: `why-${name}`, class: "small" }, reason);
+  return div("fault", div("switch", box, h("label", { for: id }, label)), text);
 }
 
 function mount(element: HTMLElement, app: App) {
@@ -65,37 +62,25 @@ function mount(element: HTMLElement, app: App) {
   const after = canvas("The picture without the part");
   const plain = plainPicture(app);
   const names = Object.keys(FAULTS) as (keyof Broken)[];
-  const caption = h("span", {});
   effect(() => {
-    const drawing = app.drawing.value;
     paint(before, plain.value);
-    const step = app.step.value;
-    if (drawing?.picture) paint(after, drawing.picture);
-    else if (step?.picture) paint(after, step.picture);
+    paint(after, grownPicture(app));
+  });
+  const caption = live(() => {
     const { broken } = app.state.value;
     const out = names.filter((name) => broken[name]).map((name) => FAULTS[name][0]);
-    caption.textContent = out.join(", ") || "Nothing is taken out yet";
+    return out.join(", ") || "Nothing is taken out yet";
   });
-  const whole = Object.fromEntries(
-    names.map((name) => [name, false]),
-  ) as never as Broken;
-  const mend = button("Put all parts back", () => app.change({ broken: whole }));
-  const text = why(
-    "You know what a part is for when you have seen the picture without it.",
-    "Before you take one out, say aloud what will happen.",
+  exhibit(
+    element,
+    [
+      "You know what a part is for when you have seen the picture without it.",
+      "Before you take one out, say aloud what will happen.",
+    ],
+    row([before, "All parts in place"], [after, caption]),
+    div("faults", ...names.map((name) => toggle(app, name))),
+    button("Put all parts back", () => app.change({ broken: DEFAULT_STATE.broken })),
   );
-  const pictures = h(
-    "div",
-    { class: "row" },
-    figure(before, "All parts in place"),
-    figure(after, caption),
-  );
-  const faults = h(
-    "div",
-    { class: "faults" },
-    ...names.map((name) => toggle(app, name)),
-  );
-  element.append(text, h("div", { class: "exhibit" }, pictures, faults, mend));
 }
 
 export const panel: Panel = { id: "break", title: "Break it", mount };

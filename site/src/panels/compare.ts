@@ -3,7 +3,17 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Drawing, Order } from "../engine/types";
-import { button, canvas, field, figure, h, why } from "./dom";
+import {
+  button,
+  canvas,
+  choice,
+  div,
+  exhibit,
+  field,
+  figure,
+  live,
+  textInput,
+} from "./dom";
 import { latentsInColor, paint } from "./pixels";
 
 type Field = "prompt" | "seed" | "steps" | "guidance" | "sampler";
@@ -17,54 +27,54 @@ const FIELDS: Record<Field, string> = {
 const BEGIN: Record<Field, (order: Order) => string> = {
   prompt: () => "a panda at the beach",
   seed: (order) => String(order.seed + 1),
-  steps: () => "8",
+  steps: () => "3",
   guidance: () => "1",
   sampler: (order) => (order.sampler === "euler" ? "ddim" : "euler"),
 };
 
-/** One of the two: latents beside the picture, and what is special about it. */
+/** One of the two: latents beside the picture, and what it was made from. */
 function side(app: App, drawing: () => Drawing | null, label: string) {
   const noisy = canvas(`${label}: latents`, app.info.latentSize);
   const picture = canvas(`${label}: picture`);
-  const caption = h("span", {});
   effect(() => {
     const now = drawing();
-    if (!now?.steps.length) return;
-    const { view } = app.state.value;
-    const last = now.steps.length - 1;
-    const share = view.step < 0 ? 1 : view.step / (app.state.value.steps - 1);
-    const step = now.steps[view.step < 0 ? last : Math.round(share * last)]!;
-    paint(noisy, latentsInColor(view.step < 0 ? step.prev : step.latents, app.info));
-    caption.textContent = `${now.order.prompt}, seed ${now.order.seed}`;
-    if (view.step < 0 && now.picture) return paint(picture, now.picture);
+    const last = (now?.steps.length ?? 0) - 1;
+    if (!now || last < 0) return;
+    const { steps, view } = app.state.value;
+    const isEnd = view.step < 0;
+    const share = isEnd ? 1 : Math.min(1, view.step / Math.max(1, steps - 1));
+    const step = now.steps[Math.round(share * last)]!;
+    paint(noisy, latentsInColor(isEnd ? step.prev : step.latents, app.info));
+    if (isEnd && now.picture) return paint(picture, now.picture);
     void app.picture(step.guess).then((made) => paint(picture, made));
   });
-  return figure(h("div", { class: "pairing" }, noisy, picture), caption);
+  const caption = live(() => {
+    const order = drawing()?.order;
+    if (!order) return "";
+    const { prompt, seed, steps, guidance, sampler } = order;
+    return `${prompt}: seed ${seed}, ${steps} steps, guidance ${guidance}, ${sampler}`;
+  });
+  return figure(div("pairing", noisy, picture), caption);
 }
 
 function mount(element: HTMLElement, app: App) {
-  const which = h(
-    "select",
-    {},
-    ...Object.entries(FIELDS).map(([name, text]) => h("option", { value: name }, text)),
-  );
-  const value = h("input", { autocomplete: "off", spellcheck: "false" });
-  const suggest = () => {
+  const value = textInput("");
+  const which = choice(FIELDS, suggest);
+  function suggest() {
     value.value = BEGIN[which.value as Field](app.state.peek());
-  };
-  which.addEventListener("change", suggest);
+  }
   suggest();
-  const read = (name: Field) =>
-    name === "prompt" || name === "sampler" ? value.value : Number(value.value || NaN);
-  const start = button("Compare", () => {
+  const start = () => {
     const name = which.value as Field;
-    app.change({ compare: { [name]: read(name) } });
-  });
+    const isText = name === "prompt" || name === "sampler";
+    app.change({
+      compare: { [name]: isText ? value.value : Number(value.value || NaN) },
+    });
+  };
+  const go = button("Compare", start, { class: "primary" });
   const stop = button("Stop comparing", () => app.change({ compare: null }));
-  start.className = "primary";
-  const pictures = h(
-    "div",
-    { class: "row" },
+  const pictures = div(
+    "row",
     side(app, () => app.drawing.value, "First"),
     side(app, () => app.other.value, "Second"),
   );
@@ -72,25 +82,22 @@ function mount(element: HTMLElement, app: App) {
     const { compare } = app.state.value;
     pictures.classList.toggle("alone", !compare);
     stop.hidden = !compare;
-    const [entry] = Object.entries(compare ?? {});
-    if (!entry || !(entry[0] in FIELDS)) return;
-    which.value = entry[0];
-    value.value = String(entry[1]);
+    const [name, own] = Object.entries(compare ?? {})[0] ?? [];
+    if (!name || !(name in FIELDS)) return;
+    which.value = name;
+    value.value = String(own);
   });
-  const text = why(
-    "If two pictures differ in one thing alone, what you see is what that thing does. " +
-      "Both begin from the same noise unless you change the seed.",
-    "Compare 30 steps with 8, or two prompts that differ in one word. The filmstrip " +
-      "below scrubs through both.",
+  exhibit(
+    element,
+    [
+      "If two pictures differ in one thing alone, what you see is what that thing does. " +
+        "Both begin from the same noise unless you change the seed.",
+      "Compare ten steps with three, or two prompts that differ in one word. The " +
+        "filmstrip scrubs through both.",
+    ],
+    div("tools", field("Change", which), field("to", value), div("buttons", go, stop)),
+    pictures,
   );
-  const tools = h(
-    "div",
-    { class: "tools" },
-    field("Change", which),
-    field("to", value),
-    h("div", { class: "buttons" }, start, stop),
-  );
-  element.append(text, h("div", { class: "exhibit" }, tools, pictures));
 }
 
 export const panel: Panel = { id: "compare", title: "Change one thing", mount };

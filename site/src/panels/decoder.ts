@@ -2,39 +2,24 @@
 
 import { effect, signal } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { canvas, field, figure, h, slider, why } from "./dom";
+import { canvas, div, exhibit, field, live, row, slider } from "./dom";
 import { board } from "./grid";
-import { changeOf, latentsInColor, paint } from "./pixels";
-
-/** How many pixels changed visibly. */
-function countChanged(before: ImageData, after: ImageData): number {
-  let count = 0;
-  for (let i = 0; i < before.data.length; i += 4) {
-    const sum = [0, 1, 2].map((c) =>
-      Math.abs(before.data[i + c]! - after.data[i + c]!),
-    );
-    if (Math.max(...sum) >= 8) count++;
-  }
-  return count;
-}
+import { changeOf, countChanged, latentsInColor, paint } from "./pixels";
 
 function mount(element: HTMLElement, app: App) {
   const { latentSize: side, channels } = app.info;
   const cell = signal(side * 4 + 4);
-  const push = slider(-3, 3, 0.5, { value: 2 });
   const strength = signal(2);
-  const cells = board("One place of the latents", side, point, () => undefined);
+  const count = signal(0);
+  const cells = board(
+    "One place of the latents",
+    side,
+    () => undefined,
+    (next) => (cell.value = next),
+  );
   const pushed = canvas("The picture with this place pushed");
   const changed = canvas("The pixels that changed: light is much");
-  const caption = h("span", {});
   let turn = 0;
-
-  function point(next: number) {
-    cell.value = next;
-  }
-  push.addEventListener("input", () => {
-    strength.value = Number(push.value);
-  });
 
   async function show(latents: Float32Array) {
     const mine = ++turn;
@@ -42,14 +27,12 @@ function mount(element: HTMLElement, app: App) {
     for (let c = 0; c < channels; c++) {
       moved[c * side * side + cell.peek()]! += strength.peek();
     }
-    const [before, after] = await Promise.all([
-      app.picture(latents),
-      app.picture(moved),
-    ]);
+    const before = await app.picture(latents);
+    const after = await app.picture(moved);
     if (mine !== turn) return;
     paint(pushed, after);
     paint(changed, changeOf(before, after));
-    caption.textContent = `${countChanged(before, after)} of 4,096 pixels changed`;
+    count.value = countChanged(before, after);
   }
 
   let wait = 0;
@@ -61,21 +44,29 @@ function mount(element: HTMLElement, app: App) {
     window.clearTimeout(wait);
     wait = window.setTimeout(() => void show(latents), 40);
   });
-  const text = why(
-    "A second network, the decoder, turns every place of the latents into 8 by 8 pixels. " +
-      "It has learned what edges, eyes and waves look like, so 256 numbers are enough.",
-    "Point at a place of the latents: all four numbers there are pushed. Which pixels " +
-      "does it change, and do they stay within its own square?",
+  const push = slider([-3, 3, 0.5, 2], (value) => (strength.value = value));
+  exhibit(
+    element,
+    [
+      "A second network, the decoder, turns every place of the latents into 8 by 8 " +
+        "pixels. It has learned what edges, eyes and waves look like, so 256 numbers " +
+        "are enough.",
+      "Point at a place of the latents: all four numbers there are pushed. Which pixels " +
+        "does it change, and do they stay within its own square?",
+    ],
+    row(
+      [cells.element, "Latents in color: point here"],
+      [pushed, "Decoded"],
+      [changed, live(() => `${count.value} of 4096 pixels changed`)],
+    ),
+    div(
+      "tools",
+      field(
+        live(() => `Push by ${strength.value}`),
+        push,
+      ),
+    ),
   );
-  const pictures = h(
-    "div",
-    { class: "row" },
-    figure(cells.element, "Latents in color: point here"),
-    figure(pushed, "Decoded"),
-    figure(changed, caption),
-  );
-  const tools = h("div", { class: "tools" }, field("Push by", push));
-  element.append(text, h("div", { class: "exhibit" }, pictures, tools));
 }
 
 export const panel: Panel = { id: "decoder", title: "Numbers become a picture", mount };

@@ -1,6 +1,8 @@
 /** Few helpers to make elements; no framework. */
 
-type Child = Node | string | null;
+import { effect } from "@preact/signals-core";
+
+type Child = Node | string;
 type Props = Record<string, string | number | boolean | ((event: Event) => void)>;
 
 /** An element: a function is a listener, true is an empty attribute, false is none. */
@@ -12,31 +14,46 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (typeof value === "function") element.addEventListener(name, value);
-    else if (value !== false) {
-      element.setAttribute(name, value === true ? "" : String(value));
-    }
+    else if (value !== false) element.setAttribute(name, value === true ? "" : `${value}`);
   }
-  element.append(...children.filter((child) => child !== null));
+  element.append(...children);
+  return element;
+}
+
+export function div(name: string, ...children: Child[]) {
+  return h("div", { class: name }, ...children);
+}
+
+/** Words that follow the signals they are made from. */
+export function live(words: () => string, props: Props = {}) {
+  const element = h("span", props);
+  effect(() => {
+    element.textContent = words();
+  });
   return element;
 }
 
 /** A canvas of so many pixels, with words for those who do not see it. */
-export function canvas(label: string, width = 64, height = width, props: Props = {}) {
-  const named = label
+export function canvas(label: string, width = 64, height = width) {
+  const named: Props = label
     ? { role: "img", "aria-label": label }
     : { "aria-hidden": "true" };
-  return h("canvas", { width, height, ...named, ...props });
+  return h("canvas", { width, height, ...named });
 }
 
-/** A picture over its caption. */
-export function figure(picture: Element, caption: Child, props: Props = {}) {
-  return h("figure", props, picture, h("figcaption", {}, caption));
+export function figure(picture: Element, caption: Child) {
+  return h("figure", {}, picture, h("figcaption", {}, caption));
 }
 
-/** The sentence that says what a panel is for, and what to try. */
-export function why(sentence: string, attempt: string) {
-  const hint = h("p", { class: "try" }, h("b", {}, "Try it. "), attempt);
-  return h("div", { class: "why" }, h("p", {}, sentence), hint);
+/** Pictures side by side, each over its caption. */
+export function row(...pictures: [Element, Child][]) {
+  return div("row", ...pictures.map(([picture, caption]) => figure(picture, caption)));
+}
+
+/** What a panel is for and what to try, beside the thing itself. */
+export function exhibit(panel: Element, what: [string, string], ...children: Child[]) {
+  const hint = h("p", { class: "try" }, h("b", {}, "Try it. "), what[1]);
+  panel.append(div("why", h("p", {}, what[0]), hint), div("exhibit", ...children));
 }
 
 export function button(text: string, act: () => void, props: Props = {}) {
@@ -48,19 +65,35 @@ let made = 0;
 /** An input below its label; it may stand in a box with others. */
 export function field(label: Child, input: HTMLElement, box: Element = input) {
   input.id ||= `field-${++made}`;
-  return h("div", { class: "field" }, h("label", { for: input.id }, label), box);
+  return div("field", h("label", { for: input.id }, label), box);
 }
 
-export function slider(least: number, most: number, step: number, props: Props = {}) {
-  return h("input", { type: "range", min: least, max: most, step, ...props });
+/** A line to type in; `act` hears every letter. */
+export function textInput(value: string, act: (text: string) => void = () => undefined) {
+  const input = h("input", { value, autocomplete: "off", spellcheck: "false" });
+  input.addEventListener("input", () => act(input.value));
+  return input;
+}
+
+export function slider(
+  [least, most, step, value]: [number, number, number, number],
+  act: (value: number) => void = () => undefined,
+  when: "input" | "change" = "input",
+) {
+  const range = h("input", { type: "range", min: least, max: most, step, value });
+  range.addEventListener(when, () => act(Number(range.value)));
+  return range;
+}
+
+export function choice(names: Record<string, string>, act: () => void = () => undefined) {
+  const options = Object.entries(names).map(([value, text]) =>
+    h("option", { value }, text),
+  );
+  return h("select", { change: act }, ...options);
 }
 
 /** Sets an input unless somebody is typing in it. */
-export function fill(
-  input: HTMLInputElement | HTMLSelectElement,
-  value: string | number,
-) {
-  if (document.activeElement !== input || input.type === "range") {
-    input.value = String(value);
-  }
+export function fill(input: HTMLInputElement | HTMLSelectElement, value: string | number) {
+  const isTyping = document.activeElement === input && input.type === "text";
+  if (!isTyping) input.value = String(value);
 }

@@ -2,14 +2,15 @@
 
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { button, canvas, h, slider } from "./dom";
+import { button, canvas, div, live, slider } from "./dom";
 import { paint } from "./pixels";
 
-const PACE = 130; // milliseconds a step when played
+const PACE = 1500; // milliseconds for the whole film
 
 function frames(app: App) {
-  const strip = h("div", { class: "frames", "aria-hidden": "true" });
-  const shown: unknown[] = [];
+  const strip = div("frames");
+  strip.ariaHidden = "true";
+  const shown: Float32Array[] = [];
   effect(() => {
     const drawing = app.drawing.value;
     if (!drawing) return;
@@ -18,13 +19,13 @@ function frames(app: App) {
     while (strip.children.length > steps) strip.lastElementChild!.remove();
     const chosen = app.step.value?.index ?? -1;
     [...strip.children].forEach((child, i) => {
-      const step = drawing.steps[i];
+      const guess = drawing.steps[i]?.guess;
       child.classList.toggle("chosen", i === chosen);
-      child.classList.toggle("empty", !step);
-      if (!step || shown[i] === step.guess) return;
-      shown[i] = step.guess;
-      void app.picture(step.guess).then((picture) => {
-        if (shown[i] === step.guess) paint(child as HTMLCanvasElement, picture);
+      child.classList.toggle("empty", !guess);
+      if (!guess || shown[i] === guess) return;
+      shown[i] = guess;
+      void app.picture(guess).then((picture) => {
+        if (shown[i] === guess) paint(child as HTMLCanvasElement, picture);
       });
     });
   });
@@ -38,7 +39,7 @@ function frames(app: App) {
 /** Plays the steps from the first to the last. */
 function player(app: App) {
   let timer = 0;
-  const play = button("Play", toggle, { class: "play" });
+  const play = button("Play", () => (timer ? stop() : start()));
   function stop() {
     window.clearInterval(timer);
     timer = 0;
@@ -50,34 +51,30 @@ function player(app: App) {
     if (now >= last) return stop();
     app.look({ step: now + 1 === last ? -1 : now + 1 });
   }
-  function toggle() {
-    if (timer) return stop();
+  function start() {
     play.textContent = "Stop";
     app.look({ step: 0 });
-    timer = window.setInterval(tick, PACE);
+    timer = window.setInterval(tick, PACE / app.state.peek().steps);
   }
   return play;
 }
 
 function mount(element: HTMLElement, app: App) {
-  const now = h("output", { class: "now" });
-  const scrubber = slider(1, 30, 1, { id: "scrubber", "aria-label": "Step" });
-  scrubber.addEventListener("input", () => {
-    const last = Number(scrubber.max);
-    const step = Number(scrubber.value);
-    app.look({ step: step === last ? -1 : step - 1 });
+  const total = () => (app.drawing.value?.order ?? app.state.value).steps;
+  const words = () => `step ${(app.step.value?.index ?? 0) + 1} of ${total()}`;
+  const scrubber = slider([1, 10, 1, 10], (number) => {
+    app.look({ step: number === total() ? -1 : number - 1 });
   });
+  scrubber.id = "scrubber";
+  scrubber.ariaLabel = "Step";
+  const reel = div("reel", frames(app), scrubber);
   effect(() => {
-    const { steps } = app.drawing.value?.order ?? app.state.value;
-    const number = (app.step.value?.index ?? 0) + 1;
-    scrubber.max = String(steps);
-    scrubber.value = String(number);
-    scrubber.ariaValueText = `step ${number} of ${steps}`;
-    now.textContent = `step ${number} of ${steps}`;
+    scrubber.max = String(total());
+    scrubber.value = String((app.step.value?.index ?? 0) + 1);
+    scrubber.ariaValueText = words();
+    reel.style.setProperty("--steps", scrubber.max);
   });
-  const reel = h("div", { class: "reel" }, frames(app), scrubber);
-  const buttons = h("div", { class: "film-buttons" }, player(app), now);
-  element.append(buttons, reel);
+  element.append(div("film-buttons", player(app), live(words, { class: "now" })), reel);
 }
 
 export const panel: Panel = { id: "film", title: "The loop, step by step", mount };

@@ -10,67 +10,45 @@ const MOVES: Record<string, [number, number]> = {
   ArrowDown: [0, 1],
 };
 
-export interface Board {
-  element: HTMLElement;
-  show(pixels: ImageData): void;
-}
+type Act = (cell: number) => void;
 
-/** `point` hears where the cursor is, `act` which cells are painted. */
-export function board(
-  label: string,
-  side: number,
-  point: (cell: number) => void,
-  act: (cell: number) => void,
-): Board {
+/** `act` hears which cells are painted, `point` where the cursor is. */
+export function board(label: string, side: number, act: Act, point: Act = () => undefined) {
   const surface = canvas("", side);
   const cursor = h("span", { class: "cursor" });
   const spoken = h("span", { class: "hidden", "aria-live": "polite" });
-  let cell = side * (side >> 1) + (side >> 1);
+  const within = (v: number) => Math.max(0, Math.min(side - 1, Math.floor(v)));
+  let [x, y] = [side >> 1, side >> 1];
 
-  function move(next: number, spell = false) {
-    cell = next;
-    const [x, y] = [cell % side, Math.floor(cell / side)];
+  function move(toX: number, toY: number) {
+    [x, y] = [within(toX), within(toY)];
     cursor.style.left = `${(100 * x) / side}%`;
     cursor.style.top = `${(100 * y) / side}%`;
-    if (spell) spoken.textContent = `row ${y + 1}, column ${x + 1}`;
-    point(cell);
+    point(y * side + x);
   }
-
-  function pointed(event: PointerEvent) {
+  function pointed(event: Event) {
+    const { clientX, clientY, buttons } = event as PointerEvent;
     const box = element.getBoundingClientRect();
-    const at = (v: number, size: number) =>
-      Math.max(0, Math.min(side - 1, Math.floor((side * v) / size)));
-    const x = at(event.clientX - box.left, box.width);
-    move(at(event.clientY - box.top, box.height) * side + x);
-    if (event.buttons) act(cell);
+    const scale = side / box.width;
+    move((clientX - box.left) * scale, (clientY - box.top) * scale);
+    if (buttons) act(y * side + x);
   }
-
-  function pressed(event: KeyboardEvent) {
-    const step = MOVES[event.key];
+  function pressed(event: Event) {
+    const { key } = event as KeyboardEvent;
+    const step = MOVES[key];
     if (step) {
-      const x = Math.max(0, Math.min(side - 1, (cell % side) + step[0]));
-      const y = Math.max(0, Math.min(side - 1, Math.floor(cell / side) + step[1]));
-      move(y * side + x, true);
-    } else if (event.key === " " || event.key === "Enter") act(cell);
+      move(x + step[0], y + step[1]);
+      spoken.textContent = `row ${y + 1}, column ${x + 1}`;
+    } else if (key === " " || key === "Enter") act(y * side + x);
     else return;
     event.preventDefault();
   }
 
-  const element = h(
-    "div",
-    {
-      class: "board",
-      tabindex: 0,
-      role: "application",
-      "aria-label": `${label}. Arrow keys move, space acts.`,
-      pointerdown: (event) => pointed(event as PointerEvent),
-      pointermove: (event) => pointed(event as PointerEvent),
-      keydown: (event) => pressed(event as KeyboardEvent),
-    },
-    surface,
-    cursor,
-    spoken,
-  );
-  move(cell);
-  return { element, show: (pixels) => paint(surface, pixels) };
+  const name = `${label}. Arrow keys move, space acts.`;
+  const role = { tabindex: 0, role: "application", "aria-label": name };
+  const listeners = { pointerdown: pointed, pointermove: pointed, keydown: pressed };
+  const props = { class: "board", ...role, ...listeners };
+  const element = h("div", props, surface, cursor, spoken);
+  move(x, y);
+  return { element, show: (pixels: ImageData) => paint(surface, pixels) };
 }

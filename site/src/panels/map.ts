@@ -2,10 +2,11 @@
 
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { canvas, h } from "./dom";
+import { canvas, h, live } from "./dom";
 import { mapOf } from "./attention";
 import { differenceMap } from "./guidance";
 import { latentsInColor, paint, signedMap, spotlight } from "./pixels";
+import { namesOf } from "./tokens";
 
 /** Panel, name, and width and height of its miniature. */
 const STOPS: [string, string, number, number][] = [
@@ -20,44 +21,38 @@ const STOPS: [string, string, number, number][] = [
 
 function mount(element: HTMLElement, app: App) {
   const side = app.info.latentSize;
-  const views = new Map<string, HTMLCanvasElement>();
-  const numbers = h("span", { class: "numbers", "aria-hidden": "true" });
+  const views: Record<string, HTMLCanvasElement> = {};
+  const tokens = () => app.drawing.value?.tokens;
+  const numbers = live(
+    () => {
+      const known = tokens();
+      return known ? known.ids.slice(1, namesOf(known).length - 1).join(" ") : "";
+    },
+    { class: "numbers", "aria-hidden": "true" },
+  );
   const links = STOPS.map(([id, name, width, height]) => {
-    const view = canvas("", width || 8, height || 8);
-    views.set(id, view);
-    const face = width ? view : numbers;
-    return h(
-      "li",
-      {},
-      h("a", { href: `#${id}`, class: id }, face, h("span", {}, name)),
-    );
+    const view = width ? (views[id] = canvas("", width, height)) : numbers;
+    return h("li", {}, h("a", { href: `#${id}` }, view, h("span", {}, name)));
   });
-
-  function miniature(id: string, pixels: ImageData | null) {
-    paint(views.get(id)!, pixels);
-  }
 
   effect(() => {
     const drawing = app.drawing.value;
     if (!drawing) return;
-    const { ids, words } = drawing.tokens;
-    const count = Math.min(9, words.length + 2);
-    numbers.textContent = ids.slice(1, count - 1).join(" ");
-    const rows = drawing.embeds.slice(0, count * app.info.embedSize);
-    miniature("embeddings", signedMap(rows, app.info.embedSize, 2.5));
-    miniature("noise", latentsInColor(drawing.noise, app.info));
+    const { embedSize } = app.info;
+    const rows = drawing.embeds.slice(0, namesOf(drawing.tokens).length * embedSize);
+    paint(views["embeddings"]!, signedMap(rows, embedSize, 2.5));
+    paint(views["noise"]!, latentsInColor(drawing.noise, app.info));
     if (!drawing.picture || !drawing.latents) return;
-    miniature("latents", latentsInColor(drawing.latents, app.info));
-    miniature("decoder", drawing.picture);
-    const word = words.find(({ text }) => text.length > 3);
+    paint(views["latents"]!, latentsInColor(drawing.latents, app.info));
+    paint(views["decoder"]!, drawing.picture);
+    const word = drawing.tokens.words.find(({ text }) => text.length > 2);
     if (word) {
-      const map = mapOf(drawing.steps, word.positions, side ** 2);
-      miniature("attention", spotlight(drawing.picture, map));
+      const map = mapOf(drawing.steps, word.positions, side * side);
+      paint(views["attention"]!, spotlight(drawing.picture, map));
     }
     const { noisePredUncond, noisePredText } = drawing.steps[0]!;
-    if (noisePredUncond) {
-      miniature("guidance", differenceMap(noisePredUncond, noisePredText, side));
-    }
+    if (!noisePredUncond) return;
+    paint(views["guidance"]!, differenceMap(noisePredUncond, noisePredText, side));
   });
   element.append(h("ol", { class: "machine" }, ...links));
 }

@@ -4,9 +4,9 @@ import type { ModelInfo } from "../engine/types";
 
 type Color = readonly [number, number, number];
 
-/** Puts pixels on a canvas, which takes their size. */
+/** Puts pixels on a canvas, which takes their size; without pixels it is emptied. */
 export function paint(canvas: HTMLCanvasElement, pixels: ImageData | null): void {
-  if (!pixels) return;
+  if (!pixels) return canvas.getContext("2d")!.clearRect(0, 0, canvas.width, canvas.height);
   if (canvas.width !== pixels.width) canvas.width = pixels.width;
   if (canvas.height !== pixels.height) canvas.height = pixels.height;
   canvas.getContext("2d")!.putImageData(pixels, 0, 0);
@@ -29,8 +29,7 @@ export function latentsInColor(latents: Float32Array, info: ModelInfo): ImageDat
   const bias = rows[info.channels]!;
   const mixed = (i: number, c: number) => {
     let sum = bias[c]!;
-    for (let k = 0; k < info.channels; k++)
-      sum += latents[k * size + i]! * rows[k]![c]!;
+    for (let k = 0; k < info.channels; k++) sum += latents[k * size + i]! * rows[k]![c]!;
     return 127.5 * (sum + 1);
   };
   const side = info.latentSize;
@@ -56,15 +55,6 @@ export function signed(value: number, most: number): Color {
 export function signedMap(values: ArrayLike<number>, width: number, most: number) {
   const height = values.length / width;
   return draw(width, height, (i) => signed(values[i]!, most));
-}
-
-/** From the least (dark) to the most (light). */
-export function greyMap(values: ArrayLike<number>, width: number): ImageData {
-  const { least, span } = rangeOf(values);
-  return draw(width, values.length / width, (i) => {
-    const grey = (255 * (values[i]! - least)) / span;
-    return [grey, grey, grey];
-  });
 }
 
 export function rangeOf(values: ArrayLike<number>) {
@@ -110,6 +100,18 @@ export function changeOf(before: ImageData, after: ImageData): ImageData {
     const light = Math.min(255, 24 + sum);
     return [light, light, Math.min(255, 40 + sum * 0.8)];
   });
+}
+
+/** How many pixels changed visibly. */
+export function countChanged(before: ImageData, after: ImageData): number {
+  let count = 0;
+  for (let i = 0; i < before.data.length; i += 4) {
+    const most = Math.max(
+      ...[i, i + 1, i + 2].map((k) => Math.abs(before.data[k]! - after.data[k]!)),
+    );
+    if (most >= 8) count++;
+  }
+  return count;
 }
 
 /** The part of the picture where a map has its most: "the middle on the left". */

@@ -3,8 +3,20 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Sampler } from "../engine/types";
-import { button, canvas, field, fill, h, slider } from "./dom";
+import {
+  button,
+  canvas,
+  choice,
+  div,
+  field,
+  fill,
+  h,
+  live,
+  slider,
+  textInput,
+} from "./dom";
 import { latentsInColor, paint } from "./pixels";
+import { editsOf, NO_EDITS } from "./plain";
 import { EXAMPLES, GROUPS, putWord, type Group } from "./words";
 
 const SAMPLERS: Record<Sampler, string> = {
@@ -20,175 +32,181 @@ const NAMES: Record<Group, string> = {
   between: "Together",
 };
 
+function chipList(chips: HTMLElement[], label: string) {
+  const items = chips.map((chip) => h("li", {}, chip));
+  return h("ul", { class: "chips", "aria-label": label }, ...items);
+}
+
 function chips(app: App, group: Group) {
   const known = new Set(app.info.knownWords);
-  const offered = GROUPS[group].filter((words) =>
-    words.split(" ").every((word) => known.has(word)),
-  );
-  const put = (words: string) => () =>
-    app.change({ prompt: putWord(app.state.peek().prompt, words, group), words: [] });
-  const list = offered.map((words) =>
-    h(
-      "li",
-      {},
-      button(words, put(words), { class: `chip ${group}`, "data-word": words }),
-    ),
-  );
+  const isKnown = (words: string) => words.split(" ").every((word) => known.has(word));
+  const list = GROUPS[group].filter(isKnown).map((words) => {
+    const put = () => putWord(app.state.peek().prompt, words, group);
+    const act = () => app.change({ prompt: put(), words: [] });
+    return button(words, act, { class: "chip" });
+  });
   effect(() => {
     const text = ` ${app.state.value.prompt.toLowerCase()} `;
-    for (const item of list) {
-      const chip = item.firstElementChild as HTMLElement;
-      chip.ariaPressed = String(text.includes(` ${chip.dataset["word"]} `));
+    for (const chip of list) {
+      chip.ariaPressed = String(text.includes(` ${chip.textContent} `));
     }
   });
-  const title = h("span", { class: "label", id: `chips-${group}` }, NAMES[group]);
-  const chipList = h("ul", { class: "chips", "aria-labelledby": title.id }, ...list);
-  return h("div", { class: "chip-row" }, title, chipList);
+  const title = h("span", { class: "label", "aria-hidden": "true" }, NAMES[group]);
+  return div("chip-row", title, chipList(list, NAMES[group]));
 }
 
 function examples(app: App) {
   const known = EXAMPLES.map((prompt) =>
-    h(
-      "li",
-      {},
-      button(prompt, () => app.change({ prompt, words: [] }), { class: "chip" }),
-    ),
+    button(prompt, () => app.change({ prompt, words: [] }), { class: "chip" }),
   );
-  return h(
-    "details",
-    { class: "examples" },
-    h("summary", {}, "Prompts to begin with"),
-    h("ul", { class: "chips" }, ...known),
-  );
+  const title = "Prompts to begin with";
+  const props = { class: "examples" };
+  return h("details", props, h("summary", {}, title), chipList(known, title));
 }
 
 type NumberName = "seed" | "steps" | "guidance";
 
-/** A number to type, and a slider for it where there are few. */
-function setting(app: App, name: NumberName, label: string, most = 0) {
-  const numeric = { inputmode: "decimal", autocomplete: "off" };
-  const input = h("input", { id: `${name}-input`, ...numeric });
-  const read = (text: string) =>
-    app.change({ [name]: text.trim() ? Number(text) : NaN });
-  input.addEventListener("change", () => read(input.value));
-  const range = slider(1, most, name === "steps" ? 1 : 0.5, { "aria-label": label });
-  range.addEventListener("input", () => read(range.value));
+/** A number to type, and beside it a slider or another way to choose one. */
+function setting(app: App, name: NumberName, label: string, beside: HTMLElement) {
+  const input = textInput("");
+  input.id = `${name}-input`;
+  input.inputMode = "decimal";
+  const read = () => (input.value.trim() ? Number(input.value) : NaN);
+  input.addEventListener("change", () => app.change({ [name]: read() }));
+  if (beside instanceof HTMLInputElement) beside.ariaLabel = label;
   effect(() => {
-    fill(input, app.state.value[name]);
-    fill(range, app.state.value[name]);
+    const { sampler, [name]: value } = app.state.value;
+    fill(input, value);
+    if (beside instanceof HTMLInputElement) fill(beside, value);
+    input.disabled = name === "guidance" && sampler === "lcm"; // it reads none
   });
-  const dice = button("another", () => {
-    app.change({ seed: Math.floor(Math.random() * 1000) });
-  });
-  const beside = most ? range : dice;
-  return field(label, input, h("div", { class: "pair" }, input, beside));
+  return field(label, input, div("pair", input, beside));
 }
 
 function samplerField(app: App) {
-  const options = app.info.samplers.map((name) =>
-    h("option", { value: name }, SAMPLERS[name]),
-  );
-  const select = h("select", { id: "sampler-input" }, ...options);
-  select.addEventListener("change", () => {
+  const select = choice(SAMPLERS, () => {
     const sampler = select.value as Sampler;
-    const steps = app.state.peek().steps;
-    const usual = sampler === "lcm" ? 4 : steps === 4 ? 30 : steps;
-    app.change({ sampler, steps: usual });
+    const { steps, sampler: before } = app.state.peek();
+    const usual = before === "lcm" ? app.info.steps : steps;
+    app.change({ sampler, steps: sampler === "lcm" ? 4 : usual });
   });
+  select.id = "sampler-input";
+  for (const option of select.options) {
+    option.hidden = !app.info.samplers.includes(option.value as Sampler);
+  }
   effect(() => fill(select, app.state.value.sampler));
-  return field("Sampler", select);
+  return field("Sampler: how to step", select);
 }
 
 function textField(app: App, name: "prompt" | "negative", label: string) {
-  const input = h("input", {
-    id: `${name}-input`,
-    autocomplete: "off",
-    spellcheck: "false",
-    enterkeyhint: "go",
-  });
-  input.addEventListener("input", () => app.change({ [name]: input.value, words: [] }));
+  const input = textInput("", (text) => app.change({ [name]: text, words: [] }));
+  input.id = `${name}-input`;
+  input.enterKeyHint = "go";
   effect(() => fill(input, app.state.value[name]));
   return field(label, input);
 }
 
+/** Is the last step looked at, and is everything drawn? */
+function atEnd(app: App) {
+  const drawing = app.drawing.value;
+  const index = app.step.value?.index ?? 0;
+  return drawing?.done && index === drawing.steps.length - 1 ? drawing : null;
+}
+
 function stage(app: App) {
   const noisy = canvas("The noisy latents in color", app.info.latentSize);
-  const large = canvas("The picture as the network guesses it now", 64, 64, {
-    id: "picture",
+  const large = canvas("The picture as the network guesses it now");
+  large.id = "picture";
+  const when = () =>
+    `step ${(app.step.value?.index ?? 0) + 1} of ${app.drawing.value?.order.steps ?? 0}`;
+  const own = "Its own small picture (latents)";
+  const left = live(() => (atEnd(app) ? own : `${own}, ${when()}`));
+  const right = live(() => (atEnd(app) ? "The picture" : `The guess, ${when()}`));
+  const time = live(() => {
+    const { done, milliseconds } = app.drawing.value ?? {
+      done: false,
+      milliseconds: 0,
+    };
+    return done ? `${(milliseconds / 1000).toFixed(1)} s on this device` : "drawing";
   });
-  const left = h("figcaption", {});
-  const right = h("figcaption", {});
-  const time = h("span", { class: "time" });
   effect(() => {
-    const drawing = app.drawing.value;
     const step = app.step.value;
-    if (!drawing || !step) return;
-    const isLast = drawing.done && step.index === drawing.steps.length - 1;
-    const latents = isLast && drawing.latents ? drawing.latents : step.latents;
-    paint(noisy, latentsInColor(latents, app.info));
-    const number = `${step.index + 1} of ${drawing.order.steps}`;
-    left.textContent = isLast
-      ? "Latents: the noise is gone"
-      : `Latents, step ${number}`;
-    right.textContent = isLast ? "The picture" : `The guess, step ${number}`;
-    const seconds = (drawing.milliseconds / 1000).toFixed(1);
-    time.textContent = drawing.done ? `${seconds} s on this device` : "drawing";
-    if (isLast && drawing.picture) return paint(large, drawing.picture);
-    if (step.picture) return paint(large, step.picture);
+    const end = atEnd(app);
+    if (!step) return;
+    paint(noisy, latentsInColor(end?.latents ?? step.latents, app.info));
+    if (end?.picture) return paint(large, end.picture);
     void app.picture(step.guess).then((picture) => {
       if (app.step.peek() === step) paint(large, picture);
     });
   });
-  const noisyFigure = h("figure", { class: "noisy" }, noisy, left);
-  return h(
-    "div",
-    { class: "stage" },
-    noisyFigure,
+  const figures = [
+    h("figure", { class: "noisy" }, noisy, h("figcaption", {}, left)),
     h("span", { class: "arrow", "aria-hidden": "true" }),
-    h("figure", { class: "guess" }, large, h("div", { class: "under" }, right, time)),
-  );
+    h(
+      "figure",
+      { class: "guess" },
+      large,
+      h("figcaption", { class: "under" }, right, time),
+    ),
+  ];
+  return div("stage", ...figures);
+}
+
+/** A reminder at the picture of what was changed further down, and the way back. */
+function reminder(app: App) {
+  const words = live(() => `With ${editsOf(app.state.value).join(", ")}.`);
+  const undo = button("Undo all of it", () => app.change(NO_EDITS));
+  const box = div("reminder", words, undo);
+  effect(() => {
+    box.hidden = !editsOf(app.state.value).length;
+  });
+  return box;
 }
 
 /** What has just happened, for those who cannot see it; said seldom. */
 function progress(app: App) {
-  const status = h("p", { class: "hidden", role: "status", id: "progress" });
-  effect(() => {
+  const words = () => {
     const drawing = app.drawing.value;
-    if (!drawing) return;
+    if (!drawing) return "";
     const { prompt, steps } = drawing.order;
-    if (drawing.done) status.textContent = `Drawn: ${prompt}, in ${steps} steps.`;
-    else if (drawing.steps.length === 1) status.textContent = `Drawing ${prompt}.`;
-  });
-  return status;
+    return drawing.done ? `Drawn: ${prompt}, in ${steps} steps.` : `Drawing ${prompt}.`;
+  };
+  return live(words, { class: "hidden", role: "status", id: "progress" });
 }
 
 function mount(element: HTMLElement, app: App) {
-  const said = h("p", { id: "said", role: "status" });
-  effect(() => {
-    said.textContent = app.said.value;
-  });
-  const drawButton = button("Draw", () => app.draw(), { id: "draw", class: "primary" });
-  const line = textField(app, "prompt", "What shall it draw?");
+  const draw = h("button", { id: "draw", class: "primary" }, "Draw");
+  const line = div("line", textField(app, "prompt", "What shall it draw?"), draw);
+  const said = live(() => app.said.value, { id: "said", role: "status" });
+  const groups = (Object.keys(GROUPS) as Group[]).map((group) => chips(app, group));
   const form = h(
     "form",
     { class: "ask" },
-    h("div", { class: "line" }, line, drawButton),
+    line,
+    said,
+    reminder(app),
+    ...groups,
+    examples(app),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     app.draw();
   });
-  const settings = h(
-    "div",
-    { class: "settings" },
-    setting(app, "seed", "Seed: which noise"),
-    setting(app, "steps", "Steps", 50),
-    setting(app, "guidance", "Guidance: how strictly", 20),
+  const set = (name: NumberName) => (value: number) => app.change({ [name]: value });
+  const dice = button("another", () => set("seed")(Math.floor(Math.random() * 1000)));
+  const settings = div(
+    "settings",
+    setting(app, "seed", "Seed: which noise", dice),
+    setting(app, "steps", "Steps: how many", slider([1, 50, 1, 10], set("steps"))),
+    setting(
+      app,
+      "guidance",
+      "Guidance: how strictly",
+      slider([0, 20, 0.5, 3], set("guidance")),
+    ),
     samplerField(app),
     textField(app, "negative", "Steer away from"),
   );
-  const groups = (Object.keys(GROUPS) as Group[]).map((group) => chips(app, group));
-  form.append(said, ...groups, examples(app));
   element.append(form, stage(app), settings, progress(app));
 }
 

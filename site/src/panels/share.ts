@@ -2,7 +2,7 @@
 
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { button, field, h, why } from "./dom";
+import { button, div, exhibit, field, h } from "./dom";
 
 function mount(element: HTMLElement, app: App) {
   const link = h("input", { id: "link", readonly: true });
@@ -12,24 +12,24 @@ function mount(element: HTMLElement, app: App) {
     link.value = app.link();
     told.textContent = "";
   });
+  const tell = (words: string) => () => {
+    told.textContent = words;
+  };
   const copy = button("Copy", () => {
     link.select();
-    navigator.clipboard.writeText(link.value).then(
-      () => (told.textContent = "Copied."),
-      () => (told.textContent = "Press Ctrl+C: the link is selected."),
-    );
+    const selected = tell("Press Ctrl+C: the link is selected.");
+    if (!navigator.clipboard) return selected(); // as on a page without https
+    navigator.clipboard.writeText(link.value).then(tell("Copied."), selected);
   });
-  const text = why(
-    "This link holds all that you have set, painted and broken, and nothing about you.",
-    "Send it to somebody: the same picture will grow on their screen.",
+  exhibit(
+    element,
+    [
+      "This link holds all that you have set, painted and broken, and nothing about you.",
+      "Send it to somebody: the same picture will grow on their screen.",
+    ],
+    div("line", field("Link to this page as it is", link), copy),
+    told,
   );
-  const line = h(
-    "div",
-    { class: "line" },
-    field("Link to this page as it is", link),
-    copy,
-  );
-  element.append(text, h("div", { class: "exhibit" }, line, told));
 }
 
 export const panel: Panel = { id: "share", title: "Send it to somebody", mount };

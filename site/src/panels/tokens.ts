@@ -3,60 +3,59 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Tokens } from "../engine/types";
-import { field, h, why } from "./dom";
+import { div, exhibit, field, h, live, textInput } from "./dom";
 
-/** Each piece over its number; those that belong to one word stand together. */
+/** What the tokens in use say, with start and end. */
+export function namesOf(tokens: Tokens): string[] {
+  const places = tokens.words.flatMap((word) => word.positions);
+  const inside = tokens.texts.slice(1, Math.max(0, ...places) + 1);
+  return ["start", ...inside.map((text) => text.replace("</w>", "")), "end"];
+}
+
+/** Each piece over its number. */
 function pieces(tokens: Tokens) {
-  const inWord = new Map<number, number>();
-  tokens.words.forEach((word, i) => word.positions.forEach((at) => inWord.set(at, i)));
-  const count = Math.max(0, ...inWord.keys()) + 2; // with the end
-  return tokens.texts.slice(0, count).map((text, i) => {
-    const word = inWord.get(i);
-    const kind = word === undefined ? "mark" : word % 2 ? "odd" : "even";
-    const label = word === undefined ? (i ? "end" : "start") : text;
-    return h(
-      "li",
-      { class: `piece ${kind}` },
-      h("span", { class: "text" }, label.replace("</w>", "")),
-      h("span", { class: "number" }, String(tokens.ids[i])),
-    );
+  const names = namesOf(tokens);
+  return names.map((name, i) => {
+    const isMark = i === 0 || i === names.length - 1;
+    const text = h("span", { class: "text" }, name);
+    const number = h("span", { class: "number" }, String(tokens.ids[i]));
+    return h("li", { class: isMark ? "piece mark" : "piece" }, text, number);
   });
 }
 
 function mount(element: HTMLElement, app: App) {
   const list = h("ol", { class: "pieces", "aria-label": "Tokens of the prompt" });
   const own = h("ol", { class: "pieces", "aria-label": "Tokens of your words" });
-  const input = h("input", {
-    value: "unicorn",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
-  const rest = h("p", { class: "small" });
-  effect(() => {
-    const tokens = app.drawing.value?.tokens;
-    if (!tokens) return;
-    const shown = pieces(tokens);
-    list.replaceChildren(...shown);
-    const empty = app.info.maxTokens - shown.length;
-    rest.textContent =
-      `Every prompt is filled up to ${app.info.maxTokens} tokens: ` +
-      `${empty} more ends follow here.`;
-  });
-  const cut = () => {
-    const shorter = input.value.slice(0, 200);
-    void app.engine.tokenize(shorter).then((tokens) => {
+  const cut = (text: string) =>
+    void app.engine.tokenize(text.slice(0, 200)).then((tokens) => {
       own.replaceChildren(...pieces(tokens));
     });
-  };
-  input.addEventListener("input", cut);
-  cut();
-  const text = why(
-    "A network calculates, and words are no numbers. So each word is looked up in a " +
-      "list and becomes its place in that list: a token.",
-    "Type a word that the model has never met. It is cut into pieces that are in the list.",
+  const input = textInput("unicorn", cut);
+  cut(input.value);
+  effect(() => {
+    const tokens = app.drawing.value?.tokens;
+    if (tokens) list.replaceChildren(...pieces(tokens));
+  });
+  const rest = live(
+    () => {
+      const tokens = app.drawing.value?.tokens;
+      const empty = app.info.maxTokens - (tokens ? namesOf(tokens).length : 0);
+      const all = `Every prompt is filled up to ${app.info.maxTokens} tokens`;
+      return `${all}: ${empty} more ends follow.`;
+    },
+    { class: "small" },
   );
-  const trial = h("div", { class: "trial" }, field("Any words of yours", input), own);
-  element.append(text, h("div", { class: "exhibit" }, list, rest, trial));
+  exhibit(
+    element,
+    [
+      "A network calculates, and words are no numbers. So each word is looked up in a " +
+        "list and becomes its place in that list: a token.",
+      "Type a word that the model has never met. It is cut into pieces that the list has.",
+    ],
+    list,
+    rest,
+    div("trial", field("Any words of yours", input), own),
+  );
 }
 
 export const panel: Panel = { id: "tokens", title: "Words become numbers", mount };

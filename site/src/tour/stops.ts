@@ -10,7 +10,6 @@ export interface Stop {
   choices: string[];
   right: number; // index in choices
   answer: string;
-  begin: Partial<State>; // set when the question is asked
   show: Partial<State>; // set when it is answered
   look?: Partial<View>;
 }
@@ -20,10 +19,12 @@ export const FRESH: Partial<State> = {
   ...DEFAULT_STATE,
   prompt: "a red cat at the beach",
   seed: 3,
+  steps: 10,
+  guidance: 3,
 };
 delete FRESH.view;
 
-const BLUE = { word: 1, action: "swap" as const, to: "blue", from: 20, until: 1000 };
+const BLUE = { word: 1, action: "swap" as const, to: "blue", from: 6, until: 1000 };
 
 export const STOPS: Stop[] = [
   {
@@ -36,24 +37,22 @@ export const STOPS: Stop[] = [
     answer:
       "256 random numbers. The little mosaic shows them as colors. Everything you see " +
       "later is found in them, step by step: press Play below.",
-    begin: {},
     show: {},
     look: { step: 0 },
   },
   {
     panel: "prompt",
-    title: "Thirty steps",
+    title: "Ten steps",
     question:
-      "In each of 30 steps the network removes a little noise, and guesses the picture. " +
+      "In each of ten steps the network removes a little noise, and guesses the picture. " +
       "When is it clear what stands where?",
-    choices: ["In the first ten steps", "About half-way", "In the last steps"],
+    choices: ["In the first four steps", "About half-way", "In the last steps"],
     right: 0,
     answer:
-      "By step 10 the cat, the sea and the sun have their places. The red comes later: " +
+      "By step 4 the cat, the sea and the sun have their places. The red comes later: " +
       "move the slider below, and watch the cat's color.",
-    begin: {},
     show: {},
-    look: { step: 9 },
+    look: { step: 3 },
   },
   {
     panel: "noise",
@@ -68,7 +67,6 @@ export const STOPS: Stop[] = [
     answer:
       "It is still a red cat at the beach, but not this one. The words do not say " +
       "where it stands or which way it looks, so the noise decides it.",
-    begin: {},
     shown: "compare",
     show: { compare: { seed: 2 } },
   },
@@ -87,7 +85,6 @@ export const STOPS: Stop[] = [
     answer:
       "A green elephant. The word was cut into pieces that stand in the list, and the " +
       "network made of them what it could. It never says no.",
-    begin: {},
     shown: "prompt",
     show: { prompt: "a unicorn at the beach" },
   },
@@ -100,49 +97,44 @@ export const STOPS: Stop[] = [
     answer:
       "The places of the cat. Nobody told the network where the cat is: it draws it " +
       "where it hears the word. Point at the other words too.",
-    begin: {},
     show: {},
-    look: { step: 14, word: 2 },
+    look: { word: 2 },
   },
   {
     panel: "attention",
     title: "Too late?",
     question:
-      "After 20 of 30 steps the red cat is clearly there. Only now we swap “red” " +
+      "After six of ten steps the red cat is clearly there. Only now we swap “red” " +
       "for “blue”. What comes out?",
     choices: ["A red cat: it is too late", "A purple mixture", "A blue cat"],
     right: 2,
     answer:
       "A blue cat, the same in all else. As long as there is noise left, the picture is " +
       "guessed anew. Move the step on with the slider: when is it too late?",
-    begin: {},
     show: { words: [BLUE] },
     look: { word: 1 },
   },
   {
     panel: "guidance",
     title: "Not listening",
-    question:
-      "Guidance multiplies what the words want. We set it to 0. What comes out?",
+    question: "Guidance multiplies what the words want. We set it to 0. What comes out?",
     choices: ["Grey", "Noise", "A good picture of something else"],
     right: 2,
     answer:
       "Without words it still draws what its world is made of, just not your cat. " +
       "Drawing and obeying are two things. Guidance adds the second.",
-    begin: {},
     shown: "prompt",
     show: { guidance: 0 },
   },
   {
     panel: "latents",
-    title: "One number of 256",
+    title: "One number of many",
     question: "The network draws 256 numbers. We change a single one. What changes?",
     choices: ["One pixel", "A patch around it", "The whole picture"],
     right: 1,
     answer:
       "A blue patch in the sky. A second network, the decoder, turns these numbers into " +
       "pixels, and each number speaks for its neighborhood. Paint some more.",
-    begin: {},
     show: { latentCells: [[3 * 64 + 10, -3]] },
     look: { channel: 3 },
   },
@@ -157,7 +149,6 @@ export const STOPS: Stop[] = [
     answer:
       "Nothing. Through the shortcuts comes the fine detail of the noise, and who does " +
       "not see the noise cannot take it away. Put it back, and break something else.",
-    begin: {},
     show: { broken: { ...DEFAULT_STATE.broken, skips: true } },
   },
   {
@@ -171,7 +162,6 @@ export const STOPS: Stop[] = [
     answer:
       "It puts together what it has learned apart. Not always well: try an astronaut " +
       "riding a horse, or a green elephant at night. Now it is yours.",
-    begin: {},
     show: { prompt: "a panda eating a taco at the beach" },
   },
 ];

@@ -2,18 +2,18 @@
 
 import { effect } from "@preact/signals-core";
 import type { App } from "../app";
-import { button, h } from "../panels/dom";
+import { button, div, h } from "../panels/dom";
 import { FRESH, STOPS, type Stop } from "./stops";
 
 const page = document.documentElement;
 
 function goTo(id: string) {
-  document
-    .querySelectorAll(".visited")
-    .forEach((one) => one.classList.remove("visited"));
+  document.querySelectorAll(".visited").forEach((one) => one.classList.remove("visited"));
   const panel = document.getElementById(id);
   panel?.classList.add("visited");
-  panel?.scrollIntoView({ block: "start" });
+  const isNarrow = window.innerWidth < 640; // then the picture matters most
+  const part = isNarrow ? panel?.querySelector(".row, .stage") : panel;
+  (part ?? panel)?.scrollIntoView({ block: "start" });
 }
 
 /** The choices, and what they say when one is needed and none was taken. */
@@ -64,14 +64,14 @@ function card(app: App, index: number, leave: () => void) {
     next.focus({ preventScroll: true });
   }
 
-  const head = h(
-    "div",
-    { class: "head" },
-    h("span", {}, `Stop ${index + 1} of ${STOPS.length}`),
+  const place = h("span", {}, `Stop ${index + 1} of ${STOPS.length}`);
+  const head = div(
+    "head",
+    place,
     button("Close", leave, { "aria-label": "Close the tour" }),
   );
   const title = h("h2", { id: "tour-title", tabindex: -1 }, stop.title);
-  const ways = h("div", { class: "buttons" }, back, reveal, next);
+  const ways = div("buttons", back, reveal, next);
   return { parts: [head, title, element, answer, ways], title };
 }
 
@@ -89,7 +89,7 @@ export function setUpTour(app: App, start: HTMLElement) {
     const { parts, title } = card(app, index, leave);
     aside.replaceChildren(...parts);
     const stop = STOPS[index]!;
-    app.change({ ...FRESH, ...stop.begin });
+    app.change(FRESH);
     app.look({ step: -1 });
     goTo(stop.panel);
     title.focus({ preventScroll: true });
