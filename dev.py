@@ -117,7 +117,7 @@ def ruff(*args):
 
 
 def site(args):
-    """`site [--serve]`: build the explorer, which draws in a browser; needs Node."""
+    """`site [--serve]`: build the explorer and the course's pages; needs Node."""
     return python("tests/build_site.py", *args)
 
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["OpenUNet", "to_onnx", "browser_info", "export_for_browser"]
 
-# %% ../nbs/17k_browser.ipynb #8f83f852
+# %% ../nbs/17k_browser.ipynb #8b983558
 import gzip
 import io
 import json
@@ -17,14 +17,14 @@ from torch import nn
 
 from .attention import check_unet
 from .checks import check_is
-from .core import replace_on_success
+from .core import make_generator, replace_on_success
 from .data import WorldData
 from .parts import Parts
 from .sheet import fit_colors
 from .text import known_words, merge_rules
 
 
-# %% ../nbs/17k_browser.ipynb #d5a12849
+# %% ../nbs/17k_browser.ipynb #617fbd5e
 class _OpenAttention:
     "A cross-attention processor with a mask from outside, which tells its probabilities."
 
@@ -50,7 +50,7 @@ class _OpenAttention:
         return dropout(linear(hidden_states))
 
 
-# %% ../nbs/17k_browser.ipynb #c98f6a03
+# %% ../nbs/17k_browser.ipynb #e0f713d4
 class OpenUNet(nn.Module):
     "A UNet whose words can be hidden, whose skips can be weakened, and whose attention is told."
 
@@ -92,7 +92,7 @@ class OpenUNet(nn.Module):
         return noise_pred, maps.unflatten(-1, size)
 
 
-# %% ../nbs/17k_browser.ipynb #f071bc1c
+# %% ../nbs/17k_browser.ipynb #36d5023c
 class _Decoder(nn.Module):
     "Raw latents to a picture."
 
@@ -115,7 +115,7 @@ class _TextTower(nn.Module):
         return self.text_encoder(input_ids)[0]
 
 
-# %% ../nbs/17k_browser.ipynb #6671b775
+# %% ../nbs/17k_browser.ipynb #730b3cf0
 def _import_onnx():
     "The library that knows the format; an ImportError of one sentence without it."
     try:
@@ -153,7 +153,7 @@ def to_onnx(
     return _halved(onnx, onnx.load_from_string(written.getvalue()))
 
 
-# %% ../nbs/17k_browser.ipynb #46574146
+# %% ../nbs/17k_browser.ipynb #c8417d70
 _FEW = 16  # numbers that are not worth halving
 
 
@@ -183,7 +183,7 @@ def _forget_notes(model):
         part.ClearField("doc_string")
 
 
-# %% ../nbs/17k_browser.ipynb #92503a4d
+# %% ../nbs/17k_browser.ipynb #c85c2114
 _PICTURES = 64  # on which the map from latents to colors is fitted
 
 
@@ -191,7 +191,9 @@ def _latent_colors(parts):
     "The least-squares map from latents to colors, (channels + 1) rows of 3."
     world = WorldData(seed=17)
     pixels = torch.stack([world.picture(i) for i in range(_PICTURES)])
-    latents = parts.encode(pixels.to(parts.device, parts.dtype)).float().cpu()
+    pixels_there = pixels.to(parts.device, parts.dtype)
+    # Noisy latents, as the UNet draws them: the mean alone says more than there is.
+    latents = parts.encode(pixels_there, make_generator(17)).float().cpu()
     in_a_row = torch.cat(list(latents), -1)  # (4, h/8, _PICTURES * w/8)
     colors = fit_colors(in_a_row, torch.cat(list(pixels), -1))
     return colors.tolist()
@@ -231,7 +233,7 @@ def browser_info(
     }
 
 
-# %% ../nbs/17k_browser.ipynb #3988ad2f
+# %% ../nbs/17k_browser.ipynb #ef89c68b
 _MOST_WEIGHTS = 50_000_000  # of a network that a page can load
 
 
@@ -279,7 +281,7 @@ def _networks(parts, four_step):
         yield "unet_lcm", _unet_for_browser(four_step.unet, max_length)
 
 
-# %% ../nbs/17k_browser.ipynb #db96e1b8
+# %% ../nbs/17k_browser.ipynb #3c5843ac
 def export_for_browser(
     parts: Parts,  # from `load_parts`, in float32 on the CPU; its UNet is opened
     folder,  # where model.json and the ONNX files go

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from .core import default_device, default_dtype, warn
+from .checks import check_precision, find_device
+from .core import default_dtype, warn
 from .files import (
     check_kind,
     check_weights,
@@ -61,9 +62,9 @@ def load_parts(
     prediction_type: str | None = None,  # "epsilon" or "v_prediction"; None: its own
 ) -> Parts:
     "Any Stable Diffusion 1.x or 2.x; only safetensors, no remote code, no network but for names of the hub."
-    device = _find_device(device)
+    device = find_device(device)
     dtype = default_dtype(device) if dtype is None else dtype
-    _check_precision(device, dtype)
+    check_precision(device, dtype)
     _check_prediction(prediction_type)
     check_name(name_or_path)
     source = Path(name_or_path)
@@ -90,33 +91,6 @@ def load_parts(
 def _place(network, device, dtype):
     "PyTorch's own `to`: that of diffusers warns at every cast, even where all of a network may be cast."
     torch.nn.Module.to(network, device, dtype)
-
-
-def _find_device(device):
-    "A device of this machine; another one is a ValueError."
-    wanted = default_device() if device is None else device
-    try:
-        found = torch.device(wanted)
-        torch.empty(0, device=found)
-    except Exception as error:
-        raise ValueError(
-            f"There is no device {wanted!r} here: pass 'cpu', or 'cuda' or 'mps' "
-            "where this machine and this PyTorch have them, or None for the fastest."
-        ) from error
-    return found
-
-
-def _check_precision(device, dtype):
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        raise ValueError(
-            "dtype must be torch.float32, torch.bfloat16 or torch.float16, "
-            f"or None for what suits the device, not {dtype!r}."
-        )
-    if device.type == "cpu" and dtype == torch.float16:
-        raise ValueError(
-            "float16 is too slow on the CPU: pass dtype=torch.float32, "
-            "or the name of a GPU as device."
-        )
 
 
 def _check_prediction(prediction_type):

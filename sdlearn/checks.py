@@ -13,6 +13,8 @@ __all__ = [
     "as_latents",
     "check_latent_channels",
     "check_finite",
+    "find_device",
+    "check_precision",
     "check_is",
     "check_list",
 ]
@@ -23,7 +25,7 @@ from numbers import Real
 
 import torch
 
-from .core import is_whole
+from .core import default_device, is_whole
 
 
 # %% ../nbs/01a_checks.ipynb #98a6d541
@@ -170,6 +172,40 @@ def check_finite(
             "as half precision, a damaged file or far too much guidance leads to: "
             "load the parts with dtype=torch.float32, lower guidance_scale, "
             f"or take another {network}."
+        )
+
+
+# %% ../nbs/01a_checks.ipynb #6a153773
+def find_device(
+    device,  # "cpu", "cuda", "mps" or a torch.device; None takes the fastest
+) -> torch.device:
+    "A device of this machine; another one is a ValueError."
+    wanted = default_device() if device is None else device
+    try:
+        found = torch.device(wanted)
+        torch.empty(0, device=found)
+    except Exception as error:
+        raise ValueError(
+            f"There is no device {wanted!r} here: pass 'cpu', or 'cuda' or 'mps' "
+            "where this machine and this PyTorch have them, or None for the fastest."
+        ) from error
+    return found
+
+
+def check_precision(
+    device: torch.device,  # to compute on
+    dtype,  # what was passed
+):
+    "A ValueError unless networks can be used in this precision there."
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(
+            "dtype must be torch.float32, torch.bfloat16 or torch.float16, "
+            f"or None for what suits the device, not {dtype!r}."
+        )
+    if device.type == "cpu" and dtype == torch.float16:
+        raise ValueError(
+            "float16 is too slow on the CPU: pass dtype=torch.float32, "
+            "or the name of a GPU as device."
         )
 
 

@@ -112,8 +112,8 @@ _Several = Annotated[str, {"action": "append"}]
 def generate_main(
     prompt: str = None,  # what to draw, in quotes
     seed: int = None,  # another seed, another picture; 0 if nothing is said
-    steps: int = None,  # steps of the loop; as the model usually takes if nothing is said
-    guidance: float = None,  # how strictly to follow the prompt, from 1; as the model usually does if nothing is said
+    steps: int = None,  # steps of the loop; as many as the model usually takes
+    guidance: float = None,  # how strictly to follow the prompt, from 1; as the model usually does
     negative: str = None,  # what to steer away from
     model: str = None,  # tiny, a name such as sd-1.5, a pipeline folder, a hub name or a .safetensors file
     config: str = None,  # for a single file: sd-1.5, sd-2.1 or a pipeline folder of the same architecture

@@ -96,7 +96,7 @@ def _in_precision(unet, mixed_precision):
 def consistency_rates(
     t: torch.Tensor,  # timesteps
     sigma_data: float = 0.5,  # as `LCMScheduler` has them both
-    timestep_scaling: float = 10.0,
+    timestep_scaling: float = 10.0,  # what a timestep counts
 ) -> tuple:  # c_skip and c_out, in the shape of t
     "Shares of the input and of the answer (Song et al. 2023, appendix C; Luo et al. 2023, section 4.1)."
     scaled = t * timestep_scaling
@@ -234,7 +234,7 @@ def distill(
     parts: Parts,  # the teacher
     data,  # WorldData, whose captions are the prompts
     folder,  # where paths and training are kept; what is there is not done again
-    budget: Distillation = Distillation(),
+    budget: Distillation = Distillation(),  # what it may cost
     **options,  # further ones of `train`, such as mixed_precision="bf16"
 ):  # UNet2DConditionModel with the adapter, and the loss of each step
     "A student that draws in few steps what the teacher draws in many."
@@ -281,7 +281,7 @@ def save_student(
 def make_student(
     out,  # folder to make; paths and training go beside it, and are taken up again
     teacher: str = "tiny",  # as for `load_parts`
-    budget: Distillation = Distillation(),
+    budget: Distillation = Distillation(),  # what it may cost
     **options,  # further ones of `train`
 ) -> list:  # the loss of each step
     "The whole distillation, from a teacher's name to a folder for `load_parts`."

@@ -4,8 +4,6 @@
 
 # %% auto #0
 __all__ = [
-    "GUIDANCE_SCALE",
-    "NUM_INFERENCE_STEPS",
     "Settings",
     "change_settings",
     "Parts",
@@ -39,18 +37,14 @@ from .latents import decode, encode, vae_scale_factor
 from .schedulers import choose_scheduler, fresh_scheduler
 from .text import embed_tokens, tokenize
 
+
 # %% ../nbs/12a_parts.ipynb #6b9c0cd6
-# How a model draws that does not say it itself.
-GUIDANCE_SCALE: float = 5.0
-NUM_INFERENCE_STEPS: int = 30
-
-
 @dataclass(frozen=True)
 class Settings:
     "How to draw: what all ways to make a picture have in common."
 
-    num_inference_steps: int = NUM_INFERENCE_STEPS  # steps of the loop
-    guidance_scale: float = GUIDANCE_SCALE  # s = 1 + w; 1 or less: no guidance
+    num_inference_steps: int = 30  # steps of the loop
+    guidance_scale: float = 5.0  # s = 1 + w; 1 or less: no guidance
     guidance_rescale: float = 0.0  # see `rescale_guidance`
     eta: float = 0.0  # for diffusers' DDIM: 0 deterministic, 1 as random as DDPM
     scheduler: object = None  # see `make_scheduler`
@@ -270,7 +264,7 @@ def parts_with(
 def make_scheduler(
     parts: Parts,  # whose noise levels to keep
     scheduler=None,  # short name, diffusers class or instance, or step function; None: the parts' own
-    num_inference_steps: int = NUM_INFERENCE_STEPS,  # 1 to num_train_timesteps less the offset
+    num_inference_steps: int = 30,  # 1 to num_train_timesteps less the offset
 ):  # a scheduler of diffusers or a StepScheduler, ready for the loop
     "A fresh scheduler with its timesteps set; what cannot serve is a ValueError."
     return choose_scheduler(

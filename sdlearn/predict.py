@@ -133,7 +133,9 @@ class _Prediction(VBox):
         told = f'<div role="status" {near}>{_marked(sentences)}</div>'
         self.verdict.value = told
         if self.picture:
-            self.children += (PictureBox(value=_png(self.picture)),)
+            in_its_size = {"align_self": "flex-start"}  # a box would stretch it
+            shown = PictureBox(value=_png(self.picture), layout=in_its_size)
+            self.children += (shown,)
 
     def _folded(self):
         "The page that is saved: the question, and the answer to be unfolded."

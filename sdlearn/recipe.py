@@ -17,7 +17,6 @@ __all__ = [
 # %% ../nbs/17_recipe.ipynb #a18d9614
 import json
 import time
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,7 +232,7 @@ def _make_unet(
 class _Stage:
     "One row of the recipe."
 
-    make: Callable  # function of (training, *what it needs)
+    make: object  # function of (training, *what it needs)
     needs: tuple = ()  # earlier stages, whose results `make` takes in this order
 
 

@@ -293,8 +293,7 @@ def _scheduler_name(parts, order):
     "The scheduler that was asked for, or the model's own, by its short name if it has one."
     kind = type(parts.scheduler).__name__
     names = {of_diffusers: name for name, of_diffusers in SCHEDULERS.items()}
-    usual = parts.settings.scheduler or names.get(kind, kind)
-    return order["scheduler"] or usual
+    return order["scheduler"] or parts.settings.scheduler or names.get(kind, kind)
 
 
 def _tell_of_other_model(parts, order):

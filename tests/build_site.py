@@ -1,4 +1,4 @@
-"""Build the explorer into site/dist: `python tests/build_site.py [--serve] [--model MODEL]`."""
+"""Build explorer and course into site/dist: `python tests/build_site.py [--serve] [--model MODEL]`."""
 
 import argparse
 import hashlib
@@ -108,6 +108,14 @@ def build(model="tiny", dist=DIST):
     print(f"Built: {dist}", flush=True)
 
 
+def build_course(folder):
+    """All lessons as pages, made from their saved outputs."""
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, SITE / "course" / "build.py", folder]
+    if subprocess.run(command).returncode:
+        raise SiteError("Sphinx could not make the course's pages: see above.")
+
+
 class Handler(SimpleHTTPRequestHandler):
     """Nothing of what it serves is kept by the browser."""
 
@@ -135,6 +143,7 @@ def main():
     args = parser.parse_args()
     try:
         build(args.model)
+        build_course(DIST / "course")
         if args.serve:
             serve()
     except (SiteError, ValueError, OSError) as error:

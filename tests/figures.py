@@ -62,6 +62,7 @@ FLOORS = [
     "supply",
     "graphs",
     "gpu",
+    "engines",
     "fast",
     "saving",
     "metadata",

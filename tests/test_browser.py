@@ -23,7 +23,6 @@ pytestmark = pytest.mark.slow
 
 USUAL = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
-TO_THE_SLIDER = 46  # cells of 03_schedule
 QUESTION = "What is left after 1,000 such steps?"
 NUMBER = """
 predict("How many legs have five cats?", answer=20, unit="legs", why="Four each.",
@@ -66,7 +65,8 @@ def browser(chromium):
 def write_lesson(folder):
     """03_schedule up to its first slider, without outputs, and a question for a number."""
     lesson = nbformat.read(NBS / "03_schedule.ipynb", as_version=4)
-    lesson.cells = lesson.cells[:TO_THE_SLIDER]
+    has_slider = ["interact(" in cell.source for cell in lesson.cells]
+    lesson.cells = lesson.cells[: has_slider.index(True) + 1]
     lesson.cells.append(nbformat.v4.new_code_cell(NUMBER))
     for cell in lesson.cells:
         if cell.cell_type == "code":
@@ -244,7 +244,10 @@ def test_a_number_is_typed_and_a_picture_comes(page):
     verdict = box.get_by_role("status")
     verdict.wait_for()
     assert "it is 20 legs, too high by 80 legs" in verdict.inner_text()
-    assert width_of(box.locator("img")) >= 128
+    picture = box.locator("img")
+    width = width_of(picture)
+    assert width >= 128
+    assert picture.evaluate("img => img.clientWidth") == width, "in its own size"
 
 
 def width_of(picture):

@@ -31,7 +31,7 @@ from sdlearn.lora import LORA_FILE
 from sdlearn.pipeline import generate
 from sdlearn.tasks import SPLITS, task_prompts
 
-from .conftest import assert_same_latents, refused
+from .conftest import refused
 from .random_parts import build_parts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,7 +77,8 @@ def test_the_stock_pipeline_draws_the_same(student, steps):
     usual = dict(generator=make_generator(0), output_type="latent")
     expected = pipe(PROMPTS, **usual, **how).images
     ours = generate(student, PROMPTS, generator=make_generator(0), **how).latents
-    assert_same_latents(ours, expected)
+    # Matrices added to the weights round otherwise than matrices beside them.
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
 
 
 def test_it_draws_in_four_passes_if_nothing_is_said(student):
@@ -217,6 +218,7 @@ def test_a_distillation_resumes(least, tmp_path):
     assert matrices(found).abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_a_whole_distillation_is_a_folder_that_draws(tmp_path):
     out = tmp_path / "student"
     losses = make_student(out, budget=Distillation(steps=2, **SMOKE))

@@ -16,7 +16,7 @@ from sdlearn.core import make_generator, randn, to_images, to_tensor
 from sdlearn.edit import edit_prompt, image_to_image, inpaint, share_attention, slerp
 from sdlearn.inversion import invert
 from sdlearn.masks import MaskWarning
-from sdlearn.parts import GUIDANCE_SCALE, Settings, make_scheduler
+from sdlearn.parts import Settings, make_scheduler
 from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step, ddpm_step, dpm_step, euler_step
 from sdlearn.text import encode_prompt
@@ -39,6 +39,8 @@ paint_part = functools.partial(inpaint, mask=MASK)
 each_edit = pytest.mark.parametrize(
     "edit", [image_to_image, paint_part], ids=["image_to_image", "inpaint"]
 )
+
+USUAL_GUIDANCE = Settings().guidance_scale
 no_warning = pytest.mark.filterwarnings("ignore::sdlearn.pipeline.PromptWarning")
 
 
@@ -71,7 +73,7 @@ def stock(edit, parts, scheduler):
 
 def assert_same(edit, parts, scheduler, **kwargs):
     """Ours and diffusers' own end in the same latents."""
-    usual = dict(prompt=PROMPTS, image=IMAGES, guidance_scale=GUIDANCE_SCALE, **FOUR)
+    usual = dict(prompt=PROMPTS, image=IMAGES, guidance_scale=USUAL_GUIDANCE, **FOUR)
     kwargs = usual | kwargs
     pipe = stock(edit, parts, scheduler)
     expected = pipe(generator=make_generator(3), output_type="latent", **kwargs).images

@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from sdlearn.core import make_generator
-from sdlearn.parts import GUIDANCE_SCALE
+from sdlearn.parts import Settings
 from sdlearn.pipeline import generate
 from sdlearn.schedulers import SCHEDULERS
 
 from .conftest import assert_identical, assert_same_latents, assert_same_picture
 from .random_parts import build_parts, build_scheduler
+
+USUAL_GUIDANCE = Settings().guidance_scale
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPTS = ["a red cat at the beach", "two fish"]
@@ -43,7 +45,7 @@ def stock(parts, prompt, scheduler=None, seed=0, **kwargs):
     if scheduler:
         pipe.scheduler = scheduler
     pipe.set_progress_bar_config(disable=True)
-    usual = dict(guidance_scale=GUIDANCE_SCALE, output_type="latent", **FOUR)
+    usual = dict(guidance_scale=USUAL_GUIDANCE, output_type="latent", **FOUR)
     return pipe(prompt, generator=make_generator(seed), **usual | kwargs).images
 
 

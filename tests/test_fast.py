@@ -11,14 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
-from sdlearn import fast as module
+from sdlearn import engines as module
 from sdlearn import runs
 from sdlearn.adapt import add_lora
 from sdlearn.commands import evaluate_main, generate_main
 from sdlearn.core import make_generator
 from sdlearn.data import WorldData
 from sdlearn.edit import edit_prompt, image_to_image, inpaint
-from sdlearn.fast import FastParts, cache_folder, faster
+from sdlearn.engines import cache_folder
+from sdlearn.fast import FastParts, faster
 from sdlearn.metadata import read_record
 from sdlearn.parts import Settings
 from sdlearn.pipeline import generate
@@ -245,7 +246,7 @@ def test_a_wrong_export_is_refused(shipped, monkeypatch, tmp_path):
     with torch.no_grad():
         other.unet.conv_out.bias += 1.0
     write = module._write_onnx
-    wrong = module._Asked(other.unet)
+    wrong = module.UNetFunction(other.unet)
     monkeypatch.setattr(module, "_write_onnx", lambda _, path: write(wrong, path))
     with refused("ONNX Runtime differs from PyTorch", "draw without faster"):
         faster(shipped)

@@ -318,9 +318,7 @@ def test_constraints_pin_what_we_ask_for():
     assert all(exact.fullmatch(line) for line in lines), "only exact public versions"
     pairs = [line.split("==") for line in lines]
     pins = {canonicalize_name(name): version for name, version in pairs}
-    for wanted in requirements(
-        "requirements", "dev_requirements", "fast_requirements"
-    ):
+    for wanted in requirements("requirements", "dev_requirements", "fast_requirements"):
         assert pins.get(canonicalize_name(wanted.name)) in wanted.specifier, wanted
 
 

@@ -13,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from sdlearn.attention import record_attention, word_positions
 from sdlearn.checkpoints import load_parts
 from sdlearn.core import make_generator
-from sdlearn.parts import GUIDANCE_SCALE, Settings, make_scheduler
+from sdlearn.parts import Settings, make_scheduler
 from sdlearn.pipeline import generate
 from sdlearn.samplers import ddim_step
 from sdlearn.schedulers import SCHEDULERS
@@ -22,6 +22,8 @@ from sdlearn.text import tokenize
 
 from .conftest import assert_close, assert_same_picture
 from .random_parts import build_parts
+
+USUAL_GUIDANCE = Settings().guidance_scale
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -55,7 +57,7 @@ def test_half_precision_files_run_as_float32_on_the_cpu(parts, tmp_path):
 
 def test_stock_pipeline_loads_the_folder_and_draws_the_same(folder):
     pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-    how = dict(num_inference_steps=3, guidance_scale=GUIDANCE_SCALE)
+    how = dict(num_inference_steps=3, guidance_scale=USUAL_GUIDANCE)
     stock = pipe(PROMPT, generator=make_generator(0), **how).images[0]
     assert_same_picture(draw(load_parts(folder, device="cpu")).images[0], stock)
 
@@ -80,7 +82,7 @@ WITHOUT_ALPHAS = {  # do they say which picture they have in mind?
 
 @pytest.mark.parametrize("kind", WITHOUT_ALPHAS, ids=lambda kind: kind.__name__)
 def test_schedulers_without_alphas_cumprod(parts, kind):
-    how = dict(num_inference_steps=3, guidance_scale=GUIDANCE_SCALE)
+    how = dict(num_inference_steps=3, guidance_scale=USUAL_GUIDANCE)
     plain = draw(parts, scheduler=kind, **how)
     pipe = parts.to_pipeline()
     pipe.scheduler = kind.from_config({"clip_sample": False, **parts.scheduler.config})
@@ -112,7 +114,7 @@ def generators(*seeds):
 
 @pytest.mark.parametrize("name", ["ddim", "euler-a", "ddpm", "dpm++"])
 def test_a_list_of_generators_draws_as_the_stock_pipeline_does(parts, name):
-    how = dict(num_inference_steps=3, guidance_scale=GUIDANCE_SCALE)
+    how = dict(num_inference_steps=3, guidance_scale=USUAL_GUIDANCE)
     prompts = [PROMPT, "two fish", PROMPT]
     ours = generate(
         parts, prompts, scheduler=name, generator=generators(5, 1, 5), **how

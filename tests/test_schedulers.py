@@ -8,17 +8,19 @@ import torch
 from diffusers import schedulers
 
 from sdlearn.core import make_generator
-from sdlearn.parts import GUIDANCE_SCALE, make_scheduler
+from sdlearn.parts import Settings, make_scheduler
 from sdlearn.pipeline import generate
 from sdlearn.sheet import stages_sheet
 
 from .conftest import assert_identical, assert_same_latents, refused
 from .random_parts import build_parts, build_scheduler
 
+USUAL_GUIDANCE = Settings().guidance_scale
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PROMPT = "a red cat at the beach"
-HOW = dict(num_inference_steps=4, guidance_scale=GUIDANCE_SCALE)
+HOW = dict(num_inference_steps=4, guidance_scale=USUAL_GUIDANCE)
 build = functools.cache(build_parts)
 
 

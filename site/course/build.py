@@ -27,7 +27,8 @@ def build(folder):
         source = Path(source)
         write(source)
         vendor(source / "_static")
-        shutil.copy(HERE / "conf.py", source)
+        for name in ("conf.py", "anchors.py"):
+            shutil.copy(HERE / name, source)
         how = ["-q", "-W", "--keep-going", "-b", "html"]
         command = [sys.executable, "-m", "sphinx", *how, str(source), str(folder)]
         return subprocess.run(command).returncode

@@ -1,5 +1,10 @@
 """Sphinx: the course as a site, from the saved outputs of its notebooks."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 project = "sdlearn"
 copyright = "sdlearn contributors"
 html_title = "sdlearn: Stable Diffusion, taught by building it"
@@ -17,12 +22,7 @@ nb_render_markdown_format = "myst"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
 
-
-def myst_heading_slug_func(heading):
-    "The anchors of JupyterLab, which the lessons' links have."
-    return heading.replace(" ", "-")
-
-
+myst_heading_slug_func = "anchors.as_jupyterlab"
 exclude_patterns = ["_build"]
 # A folded solution begins at any level; a cross-reference to a file is a link.
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]

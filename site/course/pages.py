@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MARKERS = re.compile(r"^(#\||# NBVAL_|# check$)")  # for machines, not for readers
 LINK = re.compile(r"\[([^\]]*)\]\(([\w./-]+)(#[^)]*)?\)")
+EXPLORER = (
+    '<p><a href="../index.html">The explorer: the tiny model, live in your browser</a>'
+    "</p>\n\n"
+)
 # Where a page of the repository stands on the site.
 PLACES = {
     "README.md": "index",
@@ -71,7 +75,7 @@ def for_machines(cell):
 
 def live_panel(name):
     """A cell that opens the explorer at one panel."""
-    address = f"../explorer/index.html?panel={name}"
+    address = f"../../index.html?panel={name}"
     frame = f'<iframe class="explorer" src="{address}" title="The explorer: {name}"'
     text = "## Play with it here\n\nThe tiny model runs in this page.\n\n"
     return new_markdown_cell(f'{text}{frame} loading="lazy"></iframe>')
@@ -149,7 +153,11 @@ def signature(name, thing):
 def row(name, about):
     """A line of the table of parameters."""
     annotation = about["anno"]
-    kind = "" if annotation is inspect.Parameter.empty else inspect.formatannotation(annotation)
+    kind = (
+        ""
+        if annotation is inspect.Parameter.empty
+        else inspect.formatannotation(annotation)
+    )
     comment = about["docment"] or ""
     name = "gives" if name == "return" else f"`{name}`"
     return f"| {name} | {escaped(kind)} | {escaped(comment)} |"
@@ -195,6 +203,7 @@ def write(folder):
     side = [f"lessons/{p.stem}" for p in lessons if p.stem[2] != "_"]
     pages = ["race", "model_card", "contributing", "changelog"]
     with (folder / "index.md").open("a", encoding="utf-8") as index:
+        index.write(EXPLORER)
         index.write(contents("Lessons", main) + contents("Side roads", side))
         index.write(contents("The package", [f"api/{name}" for name in modules]))
         index.write(contents("About", pages))
