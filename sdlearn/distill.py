@@ -18,7 +18,6 @@ __all__ = [
     "distill",
     "save_student",
     "make_student",
-    "scores_by_steps",
 ]
 
 # %% ../nbs/18b_distill.ipynb #18b00003
@@ -37,17 +36,13 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from .checkpoints import load_parts
-from .core import make_generator, replace_on_success, to_tensor
+from .core import make_generator, replace_on_success
 from .data import Endless, WorldData
-from .evaluate import judgments, wilson_interval
 from .guidance import guided_denoiser
-from .judge import load_scorer
 from .lora import write_lora
 from .parts import Parts, Settings, starting_noise
-from .pipeline import generate
 from .samplers import sampling_loop
 from .schedule import predict_original_sample
-from .tasks import SPLITS, task_prompts
 from .text import tokenize
 from .training import train
 
@@ -96,7 +91,7 @@ def _in_precision(unet, mixed_precision):
 def consistency_rates(
     t: torch.Tensor,  # timesteps
     sigma_data: float = 0.5,  # as `LCMScheduler` has them both
-    timestep_scaling: float = 10.0,  # what a timestep counts
+    timestep_scaling: float = 10.0,  # timesteps count tenfold: the factors act on the last ones only
 ) -> tuple:  # c_skip and c_out, in the shape of t
     "Shares of the input and of the answer (Song et al. 2023, appendix C; Luo et al. 2023, section 4.1)."
     scaled = t * timestep_scaling
@@ -234,7 +229,7 @@ def distill(
     parts: Parts,  # the teacher
     data,  # WorldData, whose captions are the prompts
     folder,  # where paths and training are kept; what is there is not done again
-    budget: Distillation = Distillation(),  # what it may cost
+    budget: Distillation = Distillation(),  # how many paths, steps and ranks
     **options,  # further ones of `train`, such as mixed_precision="bf16"
 ):  # UNet2DConditionModel with the adapter, and the loss of each step
     "A student that draws in few steps what the teacher draws in many."
@@ -281,8 +276,8 @@ def save_student(
 def make_student(
     out,  # folder to make; paths and training go beside it, and are taken up again
     teacher: str = "tiny",  # as for `load_parts`
-    budget: Distillation = Distillation(),  # what it may cost
-    **options,  # further ones of `train`
+    budget: Distillation = Distillation(),  # what all of it may cost
+    **options,  # of `train`, too
 ) -> list:  # the loss of each step
     "The whole distillation, from a teacher's name to a folder for `load_parts`."
     parts = load_parts(teacher, dtype=torch.float32)
@@ -294,47 +289,3 @@ def make_student(
     recipe = dict(teacher=teacher, **asdict(budget), loss=curve)
     save_student(out, student, parts.scheduler, recipe)
     return losses
-
-
-# %% ../nbs/18b_distill.ipynb #18b00047
-def scores_by_steps(
-    parts: Parts,  # from `load_parts`
-    n: int = 100,  # prompts for each task and part
-    steps: tuple = (1, 2, 4, 8, 30),  # of the loop
-) -> (
-    dict
-):  # for each number of steps and part: the share, its interval, each task's share
-    "How many pictures obey, drawn in so many steps."
-    asked = task_prompts(n)
-    scorer = load_scorer()
-    return {
-        count: _by_part(asked, _obedient(parts, scorer, asked, count))
-        for count in steps
-    }
-
-
-def _obedient(parts, scorer, asked, count):
-    "Of each picture: is it right in every respect?"
-    right = []
-    for i in range(0, len(asked), _ROWS):
-        prompts = [one.prompt for one in asked[i : i + _ROWS]]
-        drawn = generate(parts, prompts, seed=i, num_inference_steps=count)
-        answers = judgments(scorer, to_tensor(drawn.images), prompts)
-        right += [all(answer.values()) for answer in answers]
-    return right
-
-
-def _by_part(asked, right):
-    "Shares with Wilson's interval; the tasks have equally many prompts."
-    found = {}
-    for part in SPLITS:
-        tasks = {}
-        for one, is_right in zip(asked, right):
-            if one.part == part:
-                tasks.setdefault(one.task, []).append(is_right)
-        every = sum(tasks.values(), [])
-        low, high = wilson_interval(sum(every), len(every))
-        share = {task: sum(some) / len(some) for task, some in tasks.items()}
-        score = sum(every) / len(every)
-        found[part] = dict(score=score, low=low, high=high, n=len(every), tasks=share)
-    return found

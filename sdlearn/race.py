@@ -67,6 +67,10 @@ def read_entry(
     entry = Entry(folder, recipe["seed"], minutes, size / 1e6)
     if "data" in recipe:
         raise ValueError(f"{folder} was trained on other pictures: the world only.")
+    if (folder / "settings.json").exists():
+        raise ValueError(
+            f"{folder} has a settings.json: all draw by the same settings."
+        )
     if entry.minutes > 60:
         raise ValueError(f"{folder} took {entry.minutes:.0f} minutes: 60 are allowed.")
     if entry.megabytes > 25:

@@ -41,6 +41,13 @@ def test_other_pictures_are_refused(tmp_path):
         read_entry(entry(tmp_path / "a", data="folder mine"))
 
 
+def test_settings_of_its_own_are_refused(tmp_path):
+    folder = entry(tmp_path / "a")
+    (folder / "settings.json").write_text("{}")
+    with refused("has a settings.json"):
+        read_entry(folder)
+
+
 def test_large_weights_are_refused(tmp_path):
     folder = entry(tmp_path / "a")
     with open(folder / "model.safetensors", "wb") as file:
