@@ -175,9 +175,9 @@ def add_alt(cell, heading):
             output["metadata"] = {PNG: {"alt": alt}}
 
 
-def hide_check(cell):
-    """JupyterLab folds the source of a check, which would give its exercise away."""
-    if cell.source.startswith("# check\n"):
+def hide_answer(cell):
+    """JupyterLab folds the source of a check or a question, which would give the answer away."""
+    if cell.source.startswith(("# check\n", "predict(")):
         cell["metadata"]["jupyter"] = {"source_hidden": True}
 
 
@@ -192,7 +192,7 @@ def cleaned(nb):
         if cell.cell_type == "code":
             clean_outputs(cell)
             add_alt(cell, heading)
-            hide_check(cell)
+            hide_answer(cell)
         else:
             heading = last_heading(cell) or heading
     return nb2str(nb)

@@ -38,6 +38,11 @@ def test_checks_are_folded():
     assert pages.for_readers(cell).metadata["tags"] == ["hide-input"]
 
 
+def test_a_question_does_not_show_its_answer():
+    cell = nbformat.v4.new_code_cell('predict("Which?", ["a", "b"], answer="a")')
+    assert pages.for_readers(cell).metadata["tags"] == ["remove-input"]
+
+
 def test_alternative_text_of_the_saved_picture():
     output = nbformat.v4.new_output("display_data", {"image/png": ""})
     assert pages.alternative_text([output]) is None

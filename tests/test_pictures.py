@@ -362,10 +362,12 @@ def test_cleaning_keeps_words_and_finds_some():
     assert cleaned(again) == once
 
 
-@pytest.mark.parametrize("source", ["# check\ndef f(): ...", "# checks", "x = 1"])
-def test_cleaning_folds_checks(source):
+@pytest.mark.parametrize(
+    "source", ["# check\ndef f(): ...", "predict('Why?')", "# checks", "x = 1"]
+)
+def test_cleaning_folds_what_tells_an_answer(source):
     cell = nbformat.v4.new_code_cell(source, metadata={"collapsed": True})
     once = cleaned(nbformat.v4.new_notebook(cells=[cell]))
     metadata = nbformat.reads(once, as_version=4).cells[0].metadata
     folded = {"jupyter": {"source_hidden": True}}
-    assert metadata == (folded if source.startswith("# check\n") else {})
+    assert metadata == (folded if source.startswith(("# check\n", "predict(")) else {})

@@ -23,15 +23,18 @@ def vendor(static):
 
 def build(folder):
     """All pages; a warning of Sphinx is an error."""
-    with tempfile.TemporaryDirectory() as source:
-        source = Path(source)
+    with tempfile.TemporaryDirectory() as place:
+        source, pages = Path(place) / "source", Path(place) / "pages"
         write(source)
         vendor(source / "_static")
         for name in ("conf.py", "anchors.py"):
             shutil.copy(HERE / name, source)
-        how = ["-q", "-W", "--keep-going", "-b", "html"]
-        command = [sys.executable, "-m", "sphinx", *how, str(source), str(folder)]
-        return subprocess.run(command).returncode
+        how = ["-q", "-W", "--keep-going", "-b", "html", "-d", f"{place}/trees"]
+        command = [sys.executable, "-m", "sphinx", *how, str(source), str(pages)]
+        code = subprocess.run(command).returncode
+        if code == 0:
+            shutil.copytree(pages, folder, dirs_exist_ok=True)
+        return code
 
 
 if __name__ == "__main__":

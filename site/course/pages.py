@@ -47,10 +47,12 @@ PANELS = {
 
 
 def for_readers(cell):
-    """A code cell without the lines that only machines read; checks are folded."""
+    """A code cell without the lines that only machines read; what tells an answer is folded."""
     lines = cell.source.splitlines()
     if "# check" in lines:
         cell.metadata["tags"] = ["hide-input"]
+    if cell.source.startswith("predict("):
+        cell.metadata["tags"] = ["remove-input"]
     cell.source = "\n".join(line for line in lines if not MARKERS.match(line)).strip()
     cell.outputs = [out for out in cell.outputs if WIDGET not in out.get("data", {})]
     alt = alternative_text(cell.outputs)
