@@ -52,7 +52,6 @@ def draw(parts, prompt=PROMPT, **kwargs):
         (dict(num_inference_steps=True), ["num_inference_steps", "not True"]),
         (dict(num_inference_steps="9"), ["num_inference_steps", "not '9'"]),
         (dict(num_inference_steps=None), ["num_inference_steps", "not None"]),
-        (dict(settings=None), ["settings must be made with Settings", "None"]),
         (dict(settings={"seed": 3}), ["settings must be made with Settings"]),
         (dict(height="64"), ["multiples of 8", "'64'"]),
         (dict(height=0), ["multiples of 8", "not 0"]),
