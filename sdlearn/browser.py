@@ -9,7 +9,6 @@ __all__ = ["OpenUNet", "to_onnx", "browser_info", "export_for_browser"]
 import gzip
 import io
 import json
-import warnings
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from .attention import check_unet
 from .checks import check_is
 from .core import make_generator, replace_on_success
 from .data import WorldData
+from .engines import write_graph
 from .parts import Parts
 from .sheet import fit_colors
 from .text import known_words, merge_rules
@@ -127,7 +127,6 @@ def _import_onnx():
     return onnx
 
 
-@torch.no_grad()
 def to_onnx(
     network: nn.Module,  # whose forward takes tensors and gives tensors
     inputs: dict,  # names and example tensors; those of two rows may have any number of them
@@ -137,19 +136,8 @@ def to_onnx(
     onnx = _import_onnx()
     written = io.BytesIO()
     is_open = [name for name, example in inputs.items() if len(example) > 1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Traced: a second here, where the exporter by torch.export takes twenty.
-        torch.onnx.export(
-            network.eval(),
-            tuple(inputs.values()),
-            written,
-            input_names=list(inputs),
-            output_names=outputs,
-            dynamic_axes=dict.fromkeys([*is_open, *outputs], {0: "rows"}),
-            opset_version=17,
-            dynamo=False,
-        )
+    any_rows = dict.fromkeys([*is_open, *outputs], {0: "rows"})
+    write_graph(network.eval(), inputs, outputs, any_rows, written)
     return _halved(onnx, onnx.load_from_string(written.getvalue()))
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "cache_folder",
     "lora_layers",
     "lora_scales",
+    "write_graph",
     "OnnxEngine",
     "GraphEngine",
 ]
@@ -149,6 +150,30 @@ def _fingerprint(network):
 
 
 # %% ../nbs/18a_engines.ipynb #745d8e60
+@torch.no_grad()
+def write_graph(
+    network: torch.nn.Module,  # whose forward takes tensors and gives tensors
+    examples: dict,  # a tensor for each of its inputs, by name
+    outputs: list,  # names
+    dynamic_axes: dict,  # which sides of inputs and outputs may have any length, by name
+    file,  # path or binary stream to write to
+):
+    "A network as an ONNX graph of arithmetic."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Traced: a second here, where the exporter by torch.export takes twenty.
+        torch.onnx.export(
+            network,
+            tuple(examples.values()),
+            file,
+            input_names=list(examples),
+            output_names=outputs,
+            dynamic_axes=dynamic_axes,
+            opset_version=17,
+            dynamo=False,
+        )
+
+
 def _write_onnx(network, path):
     "The network as a graph of arithmetic, for batches and latents of any size."
     examples = network.examples(2, 2, 4, 7)
@@ -157,19 +182,7 @@ def _write_onnx(network, path):
     dynamic[names[0]] = sizes
     if "prompt_embeds" in dynamic:
         dynamic["prompt_embeds"] = {0: "b", 1: "n"}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        # Traced: a second here, where the exporter by torch.export takes twenty.
-        torch.onnx.export(
-            network,
-            tuple(examples.values()),
-            str(path),
-            input_names=names,
-            output_names=["out"],
-            dynamic_axes=dynamic | {"out": sizes},
-            opset_version=17,
-            dynamo=False,
-        )
+    write_graph(network, examples, ["out"], dynamic | {"out": sizes}, str(path))
 
 
 @torch.no_grad()
