@@ -22,7 +22,7 @@ import re  # noqa: E402
 
 from children import PYTHON, ROOT, can_write, environment, wait_for  # noqa: E402
 from children import environment_of_tests, say  # noqa: E402
-from setup_env import set_up  # noqa: E402
+from setup_env import save_wheels, set_up  # noqa: E402
 
 # Another system rounds the last digits otherwise: there the cells run and check
 # themselves, and their text is not compared.
@@ -151,6 +151,18 @@ def threads_of_lessons():
     return {"OMP_NUM_THREADS": "1"}
 
 
+def progress(args):
+    """`progress`: the exercises of the course, and which of them you have solved."""
+    show = "from sdlearn.progress import course_map; print(course_map('work'))"
+    return python("tests/copies.py") or python("-c", show)
+
+
+def wheels(args):
+    """`wheels [options of pip download]`: all packages into wheels/. A clone that has
+    this folder is set up without a network."""
+    return save_wheels(args)
+
+
 def only_set_up(args):
     """`setup`: only set up."""
     return 0
@@ -161,6 +173,7 @@ COMMANDS = {
     "run": run,
     "test": test,
     "lab": lab,
+    "progress": progress,
     "train": train,
     "evaluate": evaluate,
     "race": race,
@@ -170,6 +183,7 @@ COMMANDS = {
     "export": export,
     "tidy": tidy,
     "site": site,
+    "wheels": wheels,
 }
 
 

@@ -43,6 +43,7 @@ from .pictures import (
     words_of_figure,
     words_of_grid,
 )
+from .progress import remember
 
 
 # %% ../nbs/01_core.ipynb #51b49bd3
@@ -314,3 +315,4 @@ def verdict(
         print(f"Not yet: {reason}")
     else:
         print("Right.")
+        remember(check)

@@ -103,7 +103,8 @@ def main():
     parser.add_argument("--reset", nargs="+", metavar="NAME")
     args = parser.parse_args()
     try:
-        WORK.mkdir(exist_ok=True)
+        # `verdict` marks there what is solved.
+        (WORK / "solved").mkdir(parents=True, exist_ok=True)
         if args.reset is None:
             refresh()
         for name in [find(name) for name in args.reset or ()]:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import contextmanager, suppress
 
 from children import PYTHON, ROOT, VENV, environment, environment_of_pip
@@ -19,6 +20,8 @@ from children import fail, say, wait_for
 PIP = [PYTHON, "-P", "-m", "pip", "--disable-pip-version-check"]
 STAMP = VENV / "sdlearn-setup.json"
 LOCK = ROOT / ".venv.lock"
+# Packages brought along, for a set-up without a network; see `save_wheels`.
+WHEELS = ROOT / "wheels"
 INPUTS = "constraints.txt", "settings.ini", "pyproject.toml", "setup.py"
 PLACE = "import sys; print(sys.prefix, sys.base_prefix, sys.version_info[:2])"
 
@@ -121,12 +124,16 @@ def torch_version():
 
 
 def required():
+    names = [re.split(r"[^\w.-]", line)[0] for line in requirements()]
+    return {plain(name) for name in ["sdlearn", *names]}
+
+
+def requirements():
+    """The lines of settings.ini, such as torch>=2.6."""
     config = configparser.ConfigParser()
     config.read(ROOT / "settings.ini", encoding="utf-8")
     ours = config["DEFAULT"]
-    lines = f"{ours['requirements']} {ours['dev_requirements']}".split()
-    names = [re.split(r"[^\w.-]", line)[0] for line in lines]
-    return {plain(name) for name in [ours["lib_name"], *names]}
+    return f"{ours['requirements']} {ours['dev_requirements']}".split()
 
 
 def fingerprint():
@@ -242,9 +249,41 @@ def install(own, held):
     log.unlink(missing_ok=True)
     say("Installing the packages: a few minutes, once")
     command = [*PIP, "install", "--log", log, "-c", limits, "-e", ".[dev]"]
-    code = wait_for(command, cwd=ROOT, env=environment_of_pip(PIP), **held)
+    env = environment_of_pip(PIP) | from_wheels()
+    code = wait_for(command, cwd=ROOT, env=env, **held)
     if code:
         stop(code, f"the set-up did not finish: {reason(log, own)}")
+
+
+def from_wheels():
+    """Where there is a folder of wheels, pip takes all from it and asks no index."""
+    if not WHEELS.is_dir():
+        return {}
+    say(f"The packages come from {WHEELS}, and not from the network.")
+    # As an address, for pip splits the variable at spaces.
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS.as_uri()}
+
+
+def to_build():
+    """What pip needs to build the package, such as setuptools>=77."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return project["build-system"]["requires"]
+
+
+def save_wheels(args):
+    """Download all packages into `wheels/`, which is replaced as a whole."""
+    partial = WHEELS.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    what = [*to_build(), *requirements(), *args]
+    command = [*PIP, "download", "--dest", partial, "-c", "constraints.txt", *what]
+    code = wait_for(command, cwd=ROOT, env=environment_of_pip(PIP))
+    if code:
+        stop(code, "the packages did not all come; what pip says is above.")
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    os.replace(partial, WHEELS)
+    say(f"{len(list(WHEELS.iterdir()))} packages in {WHEELS}: copy that folder into")
+    say("another clone, on the same kind of machine, and run dev.py there.")
+    return 0
 
 
 # What pip's words mean; the first that fits.
@@ -275,6 +314,12 @@ def reason(log, own):
     """Why pip failed, by what it said."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     said = "\n".join(re.findall(f".*(?:{SAYS_WHY}).*", text))
+    if WHEELS.is_dir() and "No matching distribution" in said:
+        return (
+            f"{WHEELS} does not have what pip names above. Delete that folder and use "
+            "the network, or make it again on a machine of this kind that has one: "
+            "`python dev.py wheels`."
+        )
     if own and re.search(LACKS_TORCH, said):
         return (
             f"your package index does not have your own build of PyTorch, {own}. "

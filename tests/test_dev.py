@@ -387,8 +387,49 @@ def test_reason(said, own, words, tmp_path):
         assert "connect" not in SETUP.reason(log, own)
 
 
+def test_reason_where_packages_were_brought_along(tmp_path, monkeypatch):
+    monkeypatch.setattr(SETUP, "WHEELS", tmp_path)
+    log = tmp_path / "pip.log"
+    log.write_text("ERROR: No matching distribution found for six\n")
+    assert "Delete that folder" in SETUP.reason(log, None)
+
+
 def test_no_log_no_reason(tmp_path):
     assert SETUP.reason(tmp_path / "none", None) == "what pip says is above."
+
+
+# Packages brought along
+
+
+def test_packages_come_from_the_index_unless_they_lie_here(tmp_path, monkeypatch):
+    folder = tmp_path / "my wheels"
+    monkeypatch.setattr(SETUP, "WHEELS", folder)
+    assert SETUP.from_wheels() == {}
+    folder.mkdir()
+    found = SETUP.from_wheels()
+    assert found["PIP_NO_INDEX"] == "1"
+    assert " " not in found["PIP_FIND_LINKS"], "pip would split it there"
+
+
+@pytest.mark.parametrize("code, kept", [(0, "new.whl"), (1, "old.whl")])
+def test_wheels_are_replaced_as_a_whole_or_not(code, kept, tmp_path, monkeypatch):
+    def pip(command, **how):
+        folder = command[command.index("--dest") + 1]
+        folder.mkdir()
+        (folder / "new.whl").write_text("")
+        assert {"torch>=2.6", "setuptools>=77", "--no-cache-dir"} <= set(command)
+        return code
+
+    monkeypatch.setattr(SETUP, "wait_for", pip)
+    monkeypatch.setattr(SETUP, "WHEELS", tmp_path / "wheels")
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels/old.whl").write_text("")
+    if code:
+        with pytest.raises(SystemExit, match="did not all come"):
+            SETUP.save_wheels(["--no-cache-dir"])
+    else:
+        SETUP.save_wheels(["--no-cache-dir"])
+    assert [path.name for path in (tmp_path / "wheels").iterdir()] == [kept]
 
 
 # Ctrl-C, and two at once
@@ -853,7 +894,7 @@ class TestSetUp:
         assert installed_torch(ready) == NEWER_TORCH, "the same one, in a new .venv"
 
     def test_own_torch_that_the_index_lacks(self, ready):
-        [wheel] = ready.glob(f"wheels/torch-{NEWER_TORCH}-*")
+        [wheel] = ready.glob(f"shelf/torch-{NEWER_TORCH}-*")
         wheel.rename(ready / wheel.name)
         pip(ready, "install", "--no-index", ready / wheel.name)
         (ready / ".venv/sdlearn-setup.json").unlink()
@@ -878,6 +919,20 @@ class TestSetUp:
         assert code == 1
         assert "your package index does not have" in said.splitlines()[-1]
         assert dev(ready, "setup")[0] == 0
+
+    def test_set_up_from_wheels_without_a_network(self, ready, tmp_path):
+        code, said = dev(ready, "wheels")
+        assert code == 0, said
+        other = tmp_path / "another clone"
+        left_behind = shutil.ignore_patterns(".venv", "shelf")
+        shutil.copytree(ready, other, ignore=left_behind)
+        shutil.rmtree(ready / "wheels")
+        nothing = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_RETRIES": "0"}
+        nothing["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple"
+        code, said = dev(other, "setup", env=surroundings(**nothing))
+        assert code == 0, said
+        assert "not from the network" in said
+        assert installed_torch(other) == TORCH
 
     def test_two_at_once(self, ready):
         (ready / ".venv/sdlearn-setup.json").unlink()

@@ -77,10 +77,10 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 
 
 def make_toy(folder):
-    """The toy in a new folder, with an index of its packages in `wheels`."""
+    """The toy in a new folder, with an index of its packages in `shelf`."""
     (folder / "tests").mkdir(parents=True)
     (folder / "sdlearn").mkdir()
-    (folder / "wheels").mkdir()
+    (folder / "shelf").mkdir()
     (folder / "sdlearn/__init__.py").write_text(PACKAGE)
     shutil.copy(HERE.parent / "dev.py", folder)
     for name in ("children", "setup_env", "copies", "toy_project"):
@@ -91,8 +91,8 @@ def make_toy(folder):
     (folder / "setup.py").write_text("")
     (folder / "constraints.txt").write_text(f"torch=={TORCH}\n")
     for name in ["torch", *NAMES, *TOOLS]:
-        write_package(folder / "wheels", name, TORCH)
-    write_package(folder / "wheels", "torch", NEWER_TORCH)
+        write_package(folder / "shelf", name, TORCH)
+    write_package(folder / "shelf", "torch", NEWER_TORCH)
     return folder
 
 
@@ -100,7 +100,7 @@ def surroundings(**more):
     """Variables for a run of the toy: its own index, none of the user's."""
     foreign = ("PIP_", "PYTHON", "COV_", "COVERAGE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    ours = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "wheels"}
+    ours = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "shelf"}
     return kept | ours | {"PIP_CONFIG_FILE": os.devnull} | more
 
 
