@@ -143,6 +143,12 @@ def jupyterlab(args, first):
     return wait_for([PYTHON, "-P", "-m", "jupyterlab"] + args, cwd=ROOT, env=env)
 
 
+def play(args):
+    """`play [options]`: the playground in a browser, without a notebook. Options are Voila's."""
+    env = environment(**threads_of_lessons())
+    return wait_for([PYTHON, "tests/play.py"] + args, cwd=ROOT, env=env)
+
+
 def threads_of_lessons():
     """One thread for networks of the lessons' size: on a busy machine more are far slower."""
     if "OMP_NUM_THREADS" in os.environ or "SDLEARN_MODEL" in os.environ:
@@ -155,6 +161,11 @@ def progress(args):
     """`progress`: the exercises of the course, and which of them you have solved."""
     show = "from sdlearn.progress import course_map; print(course_map('work'))"
     return python("tests/copies.py") or python("-c", show)
+
+
+def slides(args):
+    """`slides [--out FOLDER] [NAME ...]`: the lessons' figures as slides for a class."""
+    return python("teach/slides.py", *args)
 
 
 def wheels(args):
@@ -173,6 +184,7 @@ COMMANDS = {
     "run": run,
     "test": test,
     "lab": lab,
+    "play": play,
     "progress": progress,
     "train": train,
     "evaluate": evaluate,
@@ -183,6 +195,7 @@ COMMANDS = {
     "export": export,
     "tidy": tidy,
     "site": site,
+    "slides": slides,
     "wheels": wheels,
 }
 
