@@ -168,6 +168,11 @@ def slides(args):
     return python("teach/slides.py", *args)
 
 
+def challenge(args):
+    """`challenge FILE`: score a sampler of one, two and four passes."""
+    return python("teach/challenge.py", *args)
+
+
 def wheels(args):
     """`wheels [options of pip download]`: all packages into wheels/. A clone that has
     this folder is set up without a network."""
@@ -196,6 +201,7 @@ COMMANDS = {
     "tidy": tidy,
     "site": site,
     "slides": slides,
+    "challenge": challenge,
     "wheels": wheels,
 }
 
