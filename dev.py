@@ -59,6 +59,11 @@ def race(args):
     return command_of_ours("sdlearn-race", *args)
 
 
+def doctor(args):
+    """`doctor [MODEL_OR_TRAINING] [--json]`: what is wrong? Options are sdlearn-doctor's."""
+    return command_of_ours("sdlearn-doctor", *args)
+
+
 def bench(args):
     """`bench [--quick] [--out FILE]`: how long all takes beside the stock pipeline."""
     return python("-m", "tests.bench", *args)
@@ -163,6 +168,13 @@ def progress(args):
     return python("tests/copies.py") or python("-c", show)
 
 
+def teach(args):
+    """`teach --out FOLDER [--students FILE] [NAME ...]`: a class's notebooks, each with
+    numbers of their own, and what nbgrader needs. `teach --report FOLDER`: who copied."""
+    module = "teach.report" if "--report" in args else "teach.versions"
+    return python("-m", module, *args)
+
+
 def slides(args):
     """`slides [--out FOLDER] [NAME ...]`: the lessons' figures as slides for a class."""
     return python("teach/slides.py", *args)
@@ -194,12 +206,14 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "race": race,
+    "doctor": doctor,
     "bench": bench,
     "refresh": refresh,
     "clean": clean,
     "export": export,
     "tidy": tidy,
     "site": site,
+    "teach": teach,
     "slides": slides,
     "challenge": challenge,
     "wheels": wheels,

@@ -217,7 +217,9 @@ class OnnxEngine:
         self.sessions = {}  # number of threads: session
         folder = cache_folder() / "onnx"
         self.path = folder / _fingerprint(network) / "network.onnx"
-        if not self.path.exists():
+        if self.path.exists():
+            self.path.touch()  # the newest ones are kept
+        else:
             self._make(network)
             _forget_old(folder)
 

@@ -8,9 +8,12 @@ __all__ = ["FastParts", "faster"]
 # %% ../nbs/18_fast.ipynb #725d5ddc
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
+from itertools import chain
+from operator import attrgetter
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+from transformers import BatchEncoding
 
 from .engines import (
     DecoderFunction,
@@ -21,6 +24,7 @@ from .engines import (
     lora_scales,
 )
 from .parts import Parts
+from .text import tokenize
 
 
 # %% ../nbs/18_fast.ipynb #d877f0d2
@@ -29,20 +33,19 @@ class _StandIn:
 
     def __init__(self, network, engine):
         self.network, self.engine = network, engine
-        self.modules = list(network.modules())
+        modules = list(network.modules())
+        hooks = [(one._forward_hooks, one._forward_pre_hooks) for one in modules]
+        self.hooks = list(chain.from_iterable(hooks))
         self.weights = list(network.parameters())
-        self.attentions = [one for one in self.modules if hasattr(one, "processor")]
+        self.attentions = [one for one in modules if hasattr(one, "processor")]
         self.loras = lora_layers(network)
         self.before = self._look()
 
     def _look(self):
         "What would be different if somebody had trained, hooked or extended the network."
-        hooks = [
-            len(one._forward_hooks) + len(one._forward_pre_hooks)
-            for one in self.modules
-        ]
+        hooks = sum(map(len, self.hooks))
         processors = [one.processor for one in self.attentions]
-        versions = [weight._version for weight in self.weights]
+        versions = sum(map(_version, self.weights))  # each only counts up
         adapters = list(getattr(self.network, "peft_config", ()))
         training = self.network.training
         return hooks, processors, versions, adapters, training, lora_scales(self.loras)
@@ -58,6 +61,9 @@ class _StandIn:
         return None
 
 
+_version = attrgetter("_version")  # of a weight: how often it was changed
+
+
 # %% ../nbs/18_fast.ipynb #18eb7950
 @dataclass
 class FastParts(Parts):
@@ -65,6 +71,7 @@ class FastParts(Parts):
 
     unet_stand_in: object = field(default=None, repr=False)  # None: the UNet itself
     vae_stand_in: object = field(default=None, repr=False)  # None: the VAE itself
+    text_stand_in: object = field(default=None, repr=False)  # None: the encoder itself
 
     def ask_unet(self, sample, t, **conditions):
         "As in `Parts`."
@@ -82,6 +89,33 @@ class FastParts(Parts):
         if engine is None or not engine.serves(self.vae, latents):
             return super().decode(latents)
         return engine.engine(latents)
+
+    def embed(self, prompts, clip_skip=None):
+        "As in `Parts`."
+        tokens = prompts
+        if not isinstance(prompts, BatchEncoding):
+            tokens = tokenize(self.tokenizer, prompts)
+        engine, input_ids = self.text_stand_in, tokens.input_ids
+        is_usual = clip_skip is None and engine is not None
+        if is_usual and engine.serves(self.text_encoder, input_ids):
+            return engine.engine(input_ids)
+        return super().embed(tokens, clip_skip)
+
+
+class _EmptyPrompt:
+    "What the text encoder says of no words, asked once."
+
+    def __init__(self, parts):
+        self.input_ids = tokenize(parts.tokenizer, [""]).input_ids  # (1, n)
+        self.prompt_embeds = parts.embed([""])  # (1, n, d)
+
+    def fits(self, inputs):
+        "Are all prompts empty?"
+        (input_ids,) = inputs
+        return torch.equal(input_ids.cpu(), self.input_ids.expand(len(input_ids), -1))
+
+    def __call__(self, input_ids):
+        return self.prompt_embeds.expand(len(input_ids), -1, -1)
 
 
 def _one_for_each(t, sample):
@@ -110,6 +144,7 @@ def _stand_ins(parts, unet, vae):
     return dict(
         unet_stand_in=_StandIn(parts.unet, unet),
         vae_stand_in=_StandIn(parts.vae, vae),
+        text_stand_in=_StandIn(parts.text_encoder, _EmptyPrompt(parts)),
     )
 
 

@@ -8,9 +8,11 @@ __all__ = ["SCHEDULERS", "fresh_scheduler", "choose_scheduler"]
 # %% ../nbs/06a_schedulers.ipynb #70c26be7
 import copy
 import inspect
+from weakref import WeakKeyDictionary
 
 import diffusers
 import torch
+from diffusers import SchedulerMixin
 
 from .checks import check_whole
 from .samplers import StepScheduler
@@ -131,13 +133,13 @@ def _check_steps(config, num_inference_steps):
     check_whole("num_inference_steps", num_inference_steps, 1, most)
 
 
-def choose_scheduler(
-    own,  # scheduler of the model, whose noise levels to keep
-    scheduler=None,  # short name, diffusers class or instance, or step function; None: the model's own
-    num_inference_steps: int = 30,  # 1 to num_train_timesteps less the offset
-    device=None,  # where the timesteps go
-):  # a scheduler of diffusers or a StepScheduler, ready for the loop
-    "A fresh scheduler with its timesteps set; what cannot serve is a ValueError."
+def _make_ready(
+    own,  # scheduler of the model
+    scheduler,  # see `choose_scheduler`
+    num_inference_steps,  # how many
+    device,  # where the timesteps go
+):
+    "The scheduler that is meant, looked at and tried."
     chosen = _pick_scheduler(own, scheduler)
     reason = _why_not(chosen)
     if reason:
@@ -150,3 +152,28 @@ def choose_scheduler(
     except Exception as error:
         _refuse_use(type(chosen).__name__, error)
     return chosen
+
+
+_LAST = (
+    WeakKeyDictionary()
+)  # scheduler of a model: what was asked of it last, and what came
+
+
+def choose_scheduler(
+    own,  # scheduler of the model, whose noise levels to keep
+    scheduler=None,  # short name, diffusers class or instance, or step function; None: the model's own
+    num_inference_steps: int = 30,  # 1 to num_train_timesteps less the offset
+    device=None,  # where the timesteps go
+):  # a scheduler of diffusers or a StepScheduler, ready for the loop
+    "A fresh scheduler with its timesteps set; what cannot serve is a ValueError."
+    if isinstance(scheduler, SchedulerMixin):
+        own, scheduler = scheduler, None
+    is_named = scheduler is None or isinstance(scheduler, str | type)
+    if not is_named or not isinstance(own, SchedulerMixin):
+        return _make_ready(own, scheduler, num_inference_steps, device)
+    asked = scheduler, repr(num_inference_steps), repr(device)
+    config, before, ready = _LAST.get(own, (None, None, None))
+    if config is not own.config or before != asked:
+        ready = _make_ready(own, scheduler, num_inference_steps, device)
+        _LAST[own] = own.config, asked, ready
+    return copy.deepcopy(ready)

@@ -11,27 +11,30 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import nbformat
 from nbclient import NotebookClient
 
+from sdlearn.core import replace_on_success
+
 HERE = Path(__file__).resolve().parent
 NBS = HERE.parent / "nbs"
 OUT = HERE / "cost.json"
+LOCK = Lock()
 # The kernel's own clock: what other programs do does not count.
 BEFORE = """
-import time, IPython
+import IPython as _ipython, json as _json, resource as _resource, time as _time
 _begun, _seconds = [], []
-_shell = IPython.get_ipython()
-_shell.events.register("pre_run_cell", lambda info: _begun.append(time.process_time()))
-_shell.events.register(
-    "post_run_cell", lambda result: _seconds.append(time.process_time() - _begun[-1])
+_events = _ipython.get_ipython().events
+_events.register("pre_run_cell", lambda info: _begun.append(_time.process_time()))
+_events.register(
+    "post_run_cell", lambda result: _seconds.append(_time.process_time() - _begun[-1])
 )
 """
 AFTER = """
-import json, resource
-_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([time.process_time(), _peak / 1024, _seconds]))
+_peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss
+print(_json.dumps([_time.process_time(), _peak / 1024, _seconds]))
 """
 
 
@@ -73,12 +76,22 @@ def measure(path):
     for title, one in of_cells:
         by_section[title] = by_section.get(title, 0) + one
     longest = sorted(by_section, key=by_section.get, reverse=True)[:3]
-    print(f"{path.stem:16} {seconds:6.0f} s {peak:6.0f} MB", flush=True)
-    return dict(
+    keep(
+        path.stem,
         seconds=round(seconds),
         megabytes=round(peak),
         longest={title: round(by_section[title]) for title in longest},
     )
+
+
+def keep(lesson, **cost):
+    """Into the file, as soon as it is known."""
+    print(f"{lesson:16} {cost['seconds']:6} s {cost['megabytes']:6} MB", flush=True)
+    with LOCK:
+        known = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
+        text = json.dumps(known | {lesson: cost}, indent=1, sort_keys=True)
+        with replace_on_success(OUT) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def main():
@@ -89,10 +102,7 @@ def main():
     paths = [p for p in lessons() if not args.names or p.stem in args.names]
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     with ThreadPoolExecutor(args.at_once) as pool:
-        measured = list(pool.map(measure, paths))
-    old = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
-    new = old | {path.stem: one for path, one in zip(paths, measured)}
-    OUT.write_text(json.dumps(new, indent=1, sort_keys=True), encoding="utf-8")
+        list(pool.map(measure, paths))
 
 
 if __name__ == "__main__":

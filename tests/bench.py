@@ -1,5 +1,7 @@
 """How long everything takes, as ratios within one run: `python dev.py bench [--quick]`.
 
+With `--course` all notebooks are executed, too, which takes a quarter of an hour or more.
+
 What is compared runs interleaved, and medians are compared: seconds alone say little on
 a machine that does other things, too. With one thread the processor's time is taken,
 with more the clock's.
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import diffusers
 import torch
+from diffusers import DPMSolverMultistepScheduler
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
@@ -30,6 +33,7 @@ from sdlearn.conditioning import (
     load_encoded,
     save_encoded,
     tiny_scheduler,
+    tiny_unet,
 )
 from sdlearn.core import make_generator, replace_on_success
 from sdlearn.data import WorldData
@@ -39,6 +43,7 @@ from sdlearn.pipeline import generate
 from sdlearn.text import captioned_pictures
 from sdlearn.together import TextAndUNet, joint_loss
 from sdlearn.training import train
+from tests import notebooks
 
 PROMPT = "a red cat at the beach"
 SCRATCH = """
@@ -75,6 +80,25 @@ def beside(seconds, base):
 
 # Drawing
 
+DEFAULT = "stock pipeline, PNDM 50, guidance 7.5"
+BEST = "stock, our settings"  # the best ones of the sweep
+TRAILING = DPMSolverMultistepScheduler.from_config(
+    tiny_scheduler().config, timestep_spacing="trailing"
+)
+# Seven rows of the UNet; as good as twenty, within two standard errors (see `18_fast`).
+CHEAP = dict(
+    scheduler=TRAILING,
+    num_inference_steps=4,
+    guidance_scale=2.0,
+    guidance_interval=(0, 0.6),
+)
+PROMISED = (  # what, beside what, at most
+    ("faster", BEST, 0.5),  # the same picture
+    ("faster, 7 rows", BEST, 0.2),  # the same score
+    ("distilled, 4 rows, faster", BEST, 0.1),
+    ("faster, 7 rows", DEFAULT, 0.06),
+)
+
 
 def stock(pipe, steps, guidance_scale):
     settings = dict(num_inference_steps=steps, guidance_scale=guidance_scale)
@@ -97,15 +121,15 @@ def drawing_cases(parts):
     fast, own = faster(parts), parts.settings
     steps, scale = own.num_inference_steps, own.guidance_scale
     cases = {
-        "stock pipeline, PNDM 50, guidance 7.5": stock(
-            pipeline(parts, "pndm"), 50, 7.5
-        ),
-        f"stock, our {steps} steps": stock(pipeline(parts), steps, scale),
+        DEFAULT: stock(pipeline(parts, "pndm"), 50, 7.5),
+        BEST: stock(pipeline(parts), steps, scale),
         "ours": ours(parts),
         "ours, no guidance": ours(parts, guidance_scale=1.0),
         "ours, guidance in half of the steps": ours(parts, guidance_interval=(0, 0.5)),
         "faster": ours(fast),
         "faster, guidance in half": ours(fast, guidance_interval=(0, 0.5)),
+        "faster, no guidance": ours(fast, guidance_scale=1.0),
+        "faster, 7 rows": ours(fast, **CHEAP),
     }
     return cases | few_steps()
 
@@ -114,8 +138,8 @@ def few_steps():
     """The distilled model."""
     parts = load_parts("tiny-lcm", device="cpu")
     return {
-        "distilled, 4 passes": ours(parts),
-        "distilled, 4 passes, faster": ours(faster(parts)),
+        "distilled, 4 rows": ours(parts),
+        "distilled, 4 rows, faster": ours(faster(parts)),
     }
 
 
@@ -220,7 +244,7 @@ def our_steps(parts, data, folder, steps):
     if not path.exists():
         save_encoded(path, encode_data(parts.vae, data, 2 * BATCH))
     encoded = load_encoded(path, data)
-    both = TextAndUNet(load_parts("tiny", device="cpu").text_encoder, fresh(parts))
+    both = TextAndUNet(load_parts("tiny", device="cpu").text_encoder, tiny_unet())
     ends = []
     train(
         both,
@@ -256,6 +280,19 @@ def training(parts, rounds):
     )
 
 
+# The course
+
+
+def course():
+    """The seconds of each notebook, executed from a fresh kernel with one thread."""
+    seconds = {}
+    for path in notebooks.lessons():
+        start = time.perf_counter()
+        notebooks.execute(path)
+        seconds[path.stem] = time.perf_counter() - start
+    return seconds
+
+
 # Scores
 
 # What the table of `18_fast` compares. Each is scored once, which takes minutes.
@@ -266,6 +303,7 @@ SCORED = {
     "10 steps, no guidance": dict(guidance_scale=1.0),
     "6 steps": dict(num_inference_steps=6),
     "4 steps": dict(num_inference_steps=4),
+    "4 steps, three guided by 2": CHEAP,
     "2 steps": dict(num_inference_steps=2),
     "stock default": dict(scheduler="pndm", num_inference_steps=50, guidance_scale=7.5),
 }
@@ -293,8 +331,16 @@ def scored(model, changes, n):
     parts = replace(parts, settings=replace(parts.settings, **changes))
     result = runs.score(parts, n)
     rows = {part: {key: one[key] for key in KEPT} for part, one in result.items()}
-    own = {name: value for name, value in asdict(parts.settings).items() if value}
-    return dict(settings=own, prompts=14 * n, **rows)
+    return dict(settings=told(parts.settings), prompts=14 * n, **rows)
+
+
+def told(settings):
+    """What JSON can hold of settings."""
+    own = {name: value for name, value in asdict(settings).items() if value}
+    if isinstance(settings.scheduler, diffusers.SchedulerMixin):
+        spacing = settings.scheduler.config.timestep_spacing
+        own["scheduler"] = f"{type(settings.scheduler).__name__}, {spacing}"
+    return own
 
 
 # The page
@@ -312,12 +358,33 @@ def table(title, rows):
     return "\n".join(lines)
 
 
+def promises(rows):
+    """What was promised of drawing, and what came out."""
+    lines = ["Promised"]
+    for name, beside_what, most in PROMISED:
+        ratio = rows[name]["seconds"] / rows[beside_what]["seconds"]
+        kept = "holds" if ratio <= most else "missed"
+        lines.append(
+            f"  {name:26} beside {beside_what:38}{ratio:7.3f}, at most {most}: {kept}"
+        )
+    return "\n".join(lines)
+
+
+def longest(seconds):
+    """The course in two lines."""
+    slow = sorted(seconds, key=seconds.get, reverse=True)[:5]
+    most = ", ".join(f"{name} {seconds[name]:.0f}" for name in slow)
+    return (
+        f"The course: {len(seconds)} notebooks, {sum(seconds.values()):.0f} s\n"
+        f"  the longest: {most}"
+    )
+
+
 def page(result):
     """All that was measured, to print."""
-    parts = [
-        table(f"Drawing, {threads} thread(s)", rows)
-        for threads, rows in result["drawing"].items()
-    ]
+    parts = []
+    for threads, rows in result["drawing"].items():
+        parts += [table(f"Drawing, {threads} thread(s)", rows), promises(rows)]
     parts.append(table("From nothing, one thread", result["cold"]))
     rates = result["training"]["samples_a_second"]
     parts.append(
@@ -325,14 +392,17 @@ def page(result):
         f"{rates['ours']:.1f} ({result['training']['precision']}), "
         f"ratio {result['training']['ratio']:.2f}"
     )
+    if "course" in result:
+        parts.append(longest(result["course"]))
     return "\n\n".join(parts)
 
 
-def measure(quick=False):
+def measure(quick=False, whole_course=False):
     """Everything, as it is written to the JSON file."""
     parts, rounds = load_parts("tiny", device="cpu"), 3 if quick else 11
     threads = [1] if quick else sorted({1, min(2, os.cpu_count() or 1)})
-    return dict(
+    further = dict(course=course()) if whole_course else {}
+    return further | dict(
         torch=torch.__version__,
         diffusers=diffusers.__version__,
         processor=platform.machine(),
@@ -347,13 +417,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="out/bench.json", help="JSON file to write")
     parser.add_argument("--quick", action="store_true", help="a few rounds, one thread")
+    parser.add_argument("--course", action="store_true", help="all notebooks, too")
     parser.add_argument("--scores", help="JSON file to write, in place of times")
     parser.add_argument("--n", type=int, default=20, help="prompts a task for --scores")
     args = parser.parse_args(arguments)
     if args.scores:
         score_all(args.scores, args.n)
         return
-    result = measure(args.quick)
+    result = measure(args.quick, args.course)
     with replace_on_success(args.out) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     print(page(result))

@@ -104,7 +104,9 @@ def build(model="tiny", dist=DIST):
     install()
     export(model)
     vite = ["node", "node_modules/vite/bin/vite.js", "build", "--logLevel=warn"]
-    run(*vite, "--emptyOutDir", f"--outDir={dist}")
+    vite.append(f"--outDir={dist}")
+    run(*vite, "--emptyOutDir")
+    run(*vite, "--mode=notebook")
     print(f"Built: {dist}", flush=True)
 
 

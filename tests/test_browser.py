@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -117,10 +118,9 @@ def free_port():
         return one.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lab")
-    write_lesson(folder / "nbs")
+@contextmanager
+def serving(folder):
+    """JupyterLab on the notebooks in a folder's nbs/."""
     port = free_port()
     lab = Lab(folder, port)
     lab.set("notebook-extension/tracker", windowingMode="none")  # the whole page
@@ -148,17 +148,30 @@ def lab(tmp_path_factory):
         server.wait(120)
 
 
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    write_lesson(folder / "nbs")
+    with serving(folder) as lab:
+        yield lab
+
+
+def run_all(page, lab, name):
+    """Open a notebook and run all its cells."""
+    page.set_default_timeout(600_000)
+    page.goto(f"{lab.address}/lab/tree/{name}")
+    page.wait_for_selector(".jp-Notebook")
+    wait_until(lab.is_ready)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+
 @pytest.fixture(scope="module", params=THEMES)
 def page(request, lab, browser):
     """The lesson in one of the themes, all cells run."""
     lab.set("apputils-extension/themes", theme=request.param)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(600_000)
-    page.goto(f"{lab.address}/lab/tree/lesson.ipynb")
-    page.wait_for_selector(".jp-Notebook")
-    wait_until(lab.is_ready)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_text("Run All Cells", exact=True).click()
+    run_all(page, lab, "lesson.ipynb")
     page.wait_for_selector(".widget-output img")
     prediction(page, "five cats").get_by_role("button").wait_for()
     is_dark = page.evaluate("document.body.dataset.jpThemeLight === 'false'")

@@ -911,6 +911,115 @@ MISTAKES = {
             "short_text = None": "a text in quotes",
         },
     },
+    "20_playground": {
+        1: {
+            "lucky_seed = 0": "the judge finds fault with: count",
+            "lucky_seed = [2, 5]": "one seed is enough",
+            "lucky_seed = 2.0": "a whole number, not 2.0",
+            "lucky_seed = True": "a whole number, not True",
+            "lucky_seed = None": "a whole number, not None",
+            "lucky_seed = -1": "from 0 to 99, not -1",
+        },
+        2: {
+            "hard_prompt = 'a cat'": "with 4 of 4 seeds",
+            "hard_prompt = 'a purple zebra'": "never seen zebra",
+            "hard_prompt = ' '": "nothing can fail",
+            "hard_prompt = ['a cat']": "a prompt is a text",
+            "hard_prompt = 'red is the sky'": "must name one noun",
+        },
+        3: {
+            "too_late = 0": "only the second prompt",
+            "too_late = 3": "still finds two cats",
+            "too_late = 9": "it is too late already",
+            "too_late = 11": "ten steps",
+            "too_late = 0.5": "is whole, not 0.5",
+            "too_late = None": "is whole, not None",
+        },
+    },
+    "21_clinic": {
+        1: {
+            "def my_plan(expected): return list(expected)[0]": "cannot tell them apart",
+            "def my_plan(expected): return list(expected)[1]": "cannot tell them apart",
+            "def my_plan(expected): return 'fever'": "return one of decoder input",
+            "def my_plan(expected): return 3.0": "return one of decoder input",
+            "def my_plan(expected): return list(expected)": "return one of decoder input",
+            "def my_plan(expected): max(expected)": "nothing came back",
+            (
+                "max(expected, key=closest)",
+                "min(expected, key=closest)",
+            ): "tell them apart",
+            ("min(b - a", "max(b - a"): "cannot tell them apart",
+        },
+        2: {
+            ("seed=1", "seed=0"): "two different seeds",
+            (".abs()", ""): "cannot cancel",
+            (".item()", ""): "take .item()",
+            (".mean().item()", ""): "take .item()",
+            (
+                "PROMPTS, seed=1",
+                "PROMPTS[1:] + PROMPTS[:1], seed=1",
+            ): "the same prompts",
+            ("return (one", "(one"): "nothing came back",
+            (
+                "(one - other).abs().mean().item()",
+                "float((one == other).all())",
+            ): "turned it over",
+            "def my_test(patient): return False": "return a plain number",
+        },
+        3: {
+            "my_diagnosis = 'wrong-coefficient'": "give two texts",
+            "my_diagnosis = ('wrong-coefficient', 'two seeds')": "A lucky guess",
+            "my_diagnosis = ('wrong-coefficient', 'guidance')": "A lucky guess",
+            "my_diagnosis = ('timesteps', 'times told')": "the scheduler's timesteps",
+            "my_diagnosis = ('scheduler-stepped-twice', 'steps a look')": "one step, not two",
+            "my_diagnosis = ('bad luck', 'guidance')": "There is no fault",
+            "my_diagnosis = ('wrong-coefficient', 'fever')": "There is no test",
+        },
+    },
+    "21b_doctor": {
+        1: {
+            ("return ((used", "((used"): "nothing came back",
+            (
+                "((used - uncond) * direction).sum() / (direction * direction).sum()",
+                "(used - uncond) / direction",
+            ): "one number for all",
+            ("text - uncond", "uncond - text"): "the sign is wrong",
+            (
+                "((used - uncond) * direction).sum() / (direction * direction).sum()",
+                "(direction * direction).sum() / ((used - uncond) * direction).sum()",
+            ): "upside down",
+            ("(used - uncond)", "(used - text)"): "start from uncond",
+            (" / (direction * direction).sum()", ""): "divide by the direction",
+            ("(direction * direction).sum()", "direction.norm()"): "times itself",
+            "def heard_scale(uncond, text, used): return '7.5'": "give a number",
+        },
+        2: {
+            "my_slip = 5": "give a dictionary",
+            "my_slip = dict(shift=0)": "this is the healthy loop",
+            "my_slip = dict(scale=-3.0)": "turn it less",
+            "my_slip = dict(speed=2)": "there is no knob 'speed'",
+            "my_slip = dict(shift=1.5)": "whole timesteps",
+            "my_slip = dict(shift='one')": "must be a number",
+            "my_slip = dict(scale=3.05)": "finds nothing wrong either",
+            "my_slip = dict(factor=0)": "divided by zero",
+            "my_slip = dict(steps=1.5)": "steps are whole",
+        },
+        3: {
+            (
+                "(healthy * ill) ** 0.5",
+                "(healthy + ill) / 2",
+            ): "middle of the difference",
+            (" ** 0.5", ""): "outside of the gap",
+            ("(healthy * ill) ** 0.5", "healthy"): "outside of the gap",
+            (
+                "(healthy * ill) ** 0.5",
+                "2 * (healthy * ill) ** 0.5",
+            ): "make both the same",
+            ("return (", "("): "nothing came back",
+            "def fair_limit(healthy, ill): return '1e-4'": "is no number",
+            "def fair_limit(healthy, ill): return 1e-4": "for other numbers, too",
+        },
+    },
 }
 
 

@@ -17,6 +17,7 @@ from sdlearn import engines as module
 from sdlearn import runs
 from sdlearn.adapt import add_lora
 from sdlearn.commands import evaluate_main, generate_main
+from sdlearn.conditioning import tiny_scheduler, tiny_unet
 from sdlearn.core import make_generator
 from sdlearn.data import WorldData
 from sdlearn.edit import edit_prompt, image_to_image, inpaint
@@ -24,8 +25,9 @@ from sdlearn.engines import cache_folder
 from sdlearn.fast import FastParts, faster
 from sdlearn.hub import find_folder
 from sdlearn.metadata import read_record
-from sdlearn.parts import Settings
+from sdlearn.parts import Parts, Settings
 from sdlearn.pipeline import generate
+from sdlearn.schedulers import choose_scheduler
 
 from . import bench
 from .conftest import assert_same_picture, refused
@@ -217,6 +219,40 @@ def test_a_copy_of_the_unet_is_another(shipped, fast, asked):
     assert asked[0] == 0
 
 
+# The empty prompt
+
+
+def test_the_empty_prompt_is_asked_once(shipped, monkeypatch):
+    # transformers leaves hooks behind where hidden states were asked for.
+    fast, asked, own = faster(shipped), [], Parts.embed
+
+    def counted(parts, tokens, *rest):
+        asked.append(tokens)
+        return own(parts, tokens, *rest)
+
+    monkeypatch.setattr(Parts, "embed", counted)
+    latents(fast, guidance_scale=3.0)
+    assert len(asked) == 1, "the prompt"
+    latents(fast, guidance_scale=3.0, negative_prompt="a dog")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("prompts", [[""], ["", ""], ["", "a cat"], ["a cat", ""]])
+def test_prompts_mean_the_same(shipped, fast, prompts):
+    assert_near(fast.embed(prompts), shipped.embed(prompts))
+    assert_near(fast.embed(prompts, 1), shipped.embed(prompts, 1))
+
+
+def test_a_changed_text_encoder_is_noticed(shipped):
+    own = replace(shipped, text_encoder=deepcopy(shipped.text_encoder))
+    quick, before = faster(own), own.embed([""])
+    with torch.no_grad():
+        for weight in own.text_encoder.parameters():
+            weight.mul_(1.1)
+    assert_near(quick.embed([""]), own.embed([""]))
+    assert not torch.allclose(quick.embed([""]), before, atol=1e-2)
+
+
 # Files
 
 
@@ -227,10 +263,14 @@ def files(cache):
 def test_a_file_is_made_once(shipped, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     faster(shipped)
-    before = [(path, path.stat().st_mtime_ns) for path in files(tmp_path)]
+    before = [(path, path.stat().st_ino) for path in files(tmp_path)]
+    for path, _ in before:
+        os.utime(path, (0, 0))
     faster(shipped)
-    assert [(path, path.stat().st_mtime_ns) for path in files(tmp_path)] == before
+    assert [(path, path.stat().st_ino) for path in files(tmp_path)] == before
     assert len(before) == 2
+    # What is in use counts as new, so that others are forgotten first.
+    assert all(path.stat().st_mtime > 0 for path, _ in before)
 
 
 def test_old_files_are_forgotten(shipped, monkeypatch, tmp_path):
@@ -365,8 +405,50 @@ def test_the_page_of_the_benchmark():
     training = dict(
         precision="no", ratio=2.0, samples_a_second=dict(stock=1.0, ours=2.0)
     )
-    text = bench.page(dict(drawing={"1": rows}, cold=rows, training=training))
+    drawing = rows | {name: rows["ours"] for name, *_ in bench.PROMISED}
+    drawing |= {name: rows["stock"] for _, name, _ in bench.PROMISED}
+    seconds = {"06_samplers": 3.0, "18_fast": 9.0}
+    found = dict(drawing={"1": drawing}, cold=rows, training=training, course=seconds)
+    text = bench.page(found)
     assert "100 ms  0.100" in text and "ratio 2.00" in text
+    assert "at most 0.2: holds" in text and "at most 0.06: missed" in text
+    assert "2 notebooks, 12 s\n  the longest: 18_fast 9, 06_samplers 3" in text
+
+
+def test_both_trainings_are_of_the_same_unet(shipped):
+    ours, theirs = tiny_unet(), shipped.unet
+    assert str(ours.config.attention_head_dim) == str(theirs.config.attention_head_dim)
+    shapes = [
+        {name: weight.shape for name, weight in one.state_dict().items()}
+        for one in (ours, theirs)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+# The scheduler is made ready once
+
+
+def test_a_kept_scheduler_remembers_nothing(shipped):
+    first = [latents(shipped, scheduler="pndm", num_inference_steps=4) for _ in "ab"]
+    assert torch.equal(*first)
+
+
+def test_another_question_is_another_scheduler():
+    own = tiny_scheduler()
+    assert len(choose_scheduler(own, None, 10).timesteps) == 10
+    assert len(choose_scheduler(own, None, 5).timesteps) == 5
+    assert not isinstance(choose_scheduler(own, "pndm", 5), DDIMScheduler)
+    own.register_to_config(steps_offset=0)
+    assert choose_scheduler(own, "pndm", 5).config.steps_offset == 0
+    assert choose_scheduler(own, None, 5).timesteps[-1] == 0
+
+
+def test_a_bad_number_is_refused_after_a_good_one():
+    own = tiny_scheduler()
+    choose_scheduler(own, None, 1)
+    for bad in (1.0, True, None, [1]):
+        with pytest.raises(ValueError, match="num_inference_steps"):
+            choose_scheduler(own, None, bad)
 
 
 # Guidance in an interval
@@ -413,6 +495,15 @@ def sweep_rows():
     """The sweep that ships with the model: scheduler, steps, guidance, scores."""
     text = (find_folder("tiny") / "sweep.json").read_text(encoding="utf-8")
     return [row for row in json.loads(text) if row["pictures"] == 280]
+
+
+def test_seven_rows_are_within_two_errors_of_twenty():
+    text = (find_folder("tiny") / "sweep.json").read_text(encoding="utf-8")
+    larger = [row for row in json.loads(text) if row["pictures"] == 1400]
+    (seven,) = [row for row in larger if row["scheduler"] == "dpm++, trailing"]
+    (twenty,) = [row for row in larger if row["steps"] == 10]
+    assert seven["interval"] == list(bench.CHEAP["guidance_interval"])
+    assert share(twenty) - share(seven) < 2 * error_between(seven, twenty)
 
 
 def share(row):

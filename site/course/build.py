@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import quiz
 from pages import write
 
 HERE = Path(__file__).resolve().parent
@@ -26,8 +27,9 @@ def build(folder):
     with tempfile.TemporaryDirectory() as place:
         source, pages = Path(place) / "source", Path(place) / "pages"
         write(source)
+        quiz.write(source)
         vendor(source / "_static")
-        for name in ("conf.py", "anchors.py"):
+        for name in ("conf.py", "anchors.py", "icon.svg"):
             shutil.copy(HERE / name, source)
         how = ["-q", "-W", "--keep-going", "-b", "html", "-d", f"{place}/trees"]
         command = [sys.executable, "-m", "sphinx", *how, str(source), str(pages)]

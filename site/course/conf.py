@@ -10,6 +10,7 @@ copyright = "sdlearn contributors"
 html_title = "sdlearn: Stable Diffusion, taught by building it"
 extensions = ["myst_nb", "sphinx.ext.mathjax"]
 html_theme = "sphinx_book_theme"
+html_favicon = "icon.svg"
 html_static_path = ["_static"]  # filled by build.py
 html_css_files = ["course.css"]
 html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import badges
 import nbformat
 from fastcore.docments import docments
 from nbformat.v4 import new_markdown_cell
@@ -75,12 +76,14 @@ def for_machines(cell):
     return cell.source.startswith(("#| hide", "#| default_exp")) or not cell.source
 
 
-def live_panel(name):
+def live_panel(name, text=""):
     """A cell that opens the explorer at one panel."""
     address = f"../../index.html?panel={name}"
     frame = f'<iframe class="explorer" src="{address}" title="The explorer: {name}"'
-    text = "## Play with it here\n\nThe tiny model runs in this page.\n\n"
     return new_markdown_cell(f'{text}{frame} loading="lazy"></iframe>')
+
+
+PLAY = "## Play with it here\n\nThe tiny model runs in this page.\n\n"
 
 
 def lesson(path):
@@ -95,8 +98,15 @@ def lesson(path):
         else:
             cell.source = relinked(cell.source, path.parent, "../")
         cells.append(cell)
+        if cell.source.endswith("\nexplorer()"):  # here it needs no picture of itself
+            cell.outputs = []
+            cells.append(live_panel("prompt"))
+    name = badges.repository()
+    if name:
+        where = path.relative_to(ROOT).as_posix()
+        cells.insert(1, new_markdown_cell(badges.links(name, where)))
     if path.stem in PANELS:
-        cells.insert(len(cells) - 1, live_panel(PANELS[path.stem]))
+        cells.insert(len(cells) - 1, live_panel(PANELS[path.stem], PLAY))
     notebook.cells = cells
     return notebook
 
@@ -125,7 +135,8 @@ def relinked(text, home, up):
 def page(name):
     """A page of the repository as the site shows it."""
     path = ROOT / name
-    return relinked(path.read_text(encoding="utf-8"), path.parent, "")
+    text = badges.without(path.read_text(encoding="utf-8"))
+    return relinked(text, path.parent, "")
 
 
 # The package

@@ -1,9 +1,10 @@
 /** What every panel gets: the state, the drawings made from it, and the engine. */
 
-import { computed, effect, signal, type ReadonlySignal } from "@preact/signals-core";
-import { SaidError, type Drawing, type Engine, type ModelInfo } from "./engine/types";
-import type { Order, Step } from "./engine/types";
+import { computed, signal, type ReadonlySignal } from "@preact/signals-core";
+import type { Engine } from "./engine/client";
+import { SaidError, type Drawing, type ModelInfo, type Step } from "./engine/types";
 import { changed, orderOf, otherOrderOf, toLink, type State, type View } from "./state";
+import type texts from "./texts.json";
 
 const PAUSE = 200; // milliseconds without a change before a drawing starts
 
@@ -19,14 +20,13 @@ export interface App {
   change(patch: Partial<State>): void;
   look(patch: Partial<View>): void;
   draw(): void; // at once
-  say(sentence: string): void;
   picture(latents: Float32Array): Promise<ImageData>;
   link(): string;
 }
 
 export interface Panel {
-  id: string;
-  title: string;
+  id: keyof typeof texts.panels; // its words stand in texts.json
+  always?: boolean; // it cannot be folded
   mount(element: HTMLElement, app: App): void;
 }
 
@@ -39,9 +39,8 @@ export function sentenceOf(error: unknown): string {
 
 /** The step that the reader looks at, or the last one so far. */
 function stepOf(drawing: Drawing | null, index: number): Step | null {
-  if (!drawing || !drawing.steps.length) return null;
-  const last = drawing.steps.length - 1;
-  return drawing.steps[index < 0 ? last : Math.min(index, last)]!;
+  const steps = drawing?.steps ?? [];
+  return (index < 0 ? null : steps[index]) ?? steps.at(-1) ?? null;
 }
 
 /** What is lost of a prompt, as one sentence; "" if nothing is. */
@@ -114,9 +113,6 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
     return known;
   }
 
-  effect(() => {
-    document.documentElement.dataset.busy = String(busy.value);
-  });
   const look = (patch: Partial<View>) => {
     state.value = { ...state.peek(), view: { ...state.peek().view, ...patch } };
   };
@@ -125,12 +121,7 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
     const address = location.href.replace(/#.*/, "");
     return text ? `${address}#s=${text}` : address;
   };
-  const say = (sentence: string) => {
-    complaint.value = sentence;
-  };
   const draw = () => void drawNow();
   const shown = { state, drawing, other, step, busy, said };
-  return { info: engine.info, engine, ...shown, change, look, draw, say, picture, link };
+  return { info: engine.info, engine, ...shown, change, look, draw, picture, link };
 }
-
-export type { Order };

@@ -2,13 +2,17 @@
 
 import { makeApp, sentenceOf, type App, type Panel } from "./app";
 import { openEngine } from "./engine/client";
+import type { Places } from "./engine/types";
 import { PANELS } from "./panels";
+import { div, h, NARROW } from "./panels/dom";
 import { DEFAULT_STATE, fromLink, type State } from "./state";
+import texts from "./texts.json";
 
 export interface Options {
+  worker: Worker; // of engine/worker.ts
+  model: Places | Promise<Places>;
   link?: string; // what `toLink` gave
   panels?: string[]; // ids; all if left out
-  model?: string; // address of the folder of model.json
 }
 
 declare global {
@@ -26,29 +30,26 @@ function begin(link: string): [State, string] {
   }
 }
 
-function sectionOf(panel: Panel, app: App): HTMLElement {
-  const section = document.createElement("section");
-  const heading = document.createElement("h2");
-  const body = document.createElement("div");
-  section.className = "panel";
-  section.id = panel.id;
-  heading.id = `${panel.id}-title`;
-  heading.textContent = panel.title;
-  section.setAttribute("aria-labelledby", heading.id);
-  body.className = "body";
-  section.append(heading, body);
-  panel.mount(body, app);
-  return section;
+/** A panel under its heading, by which it is folded where it has one to be seen. */
+function sectionOf(panel: Panel, app: App, isOpen: boolean): HTMLElement {
+  const words: { title: string; why?: string; try?: string } = texts.panels[panel.id];
+  const heading = h("h2", { id: `${panel.id}-title` }, words.title);
+  const body = div("body");
+  const hint = () => h("p", { class: "try" }, h("b", {}, "Try it. "), words.try!);
+  const why = () => div("why", h("p", {}, words.why!), hint());
+  const exhibit = div("exhibit");
+  if (words.why) body.append(why(), exhibit);
+  panel.mount(words.why ? exhibit : body, app);
+  const folding = () => h("details", { open: isOpen }, h("summary", {}, heading), body);
+  const parts = panel.always ? [heading, body] : [folding()];
+  const props = { class: "panel", id: panel.id, "aria-labelledby": heading.id };
+  return h("section", props, ...parts);
 }
 
 /** A bar with a sentence while the model is loaded. */
 function loadingBar(root: HTMLElement) {
-  const text = document.createElement("p");
-  const bar = document.createElement("progress");
-  text.setAttribute("role", "status");
-  text.id = "loading";
-  text.textContent = "Loading the model, about 20 MB ...";
-  bar.setAttribute("aria-labelledby", text.id);
+  const text = h("p", { id: "loading", role: "status" }, "Loading the model ...");
+  const bar = h("progress", { "aria-labelledby": text.id });
   root.replaceChildren(text, bar);
   return {
     show: (share: number) => {
@@ -64,15 +65,15 @@ function loadingBar(root: HTMLElement) {
 }
 
 /** Loads the model and puts the panels into `root`; null if that cannot be done. */
-export async function mount(root: HTMLElement, options: Options = {}) {
-  const base = options.model ?? new URL("model/", document.baseURI).href;
+export async function mount(root: HTMLElement, options: Options) {
   const loading = loadingBar(root);
   try {
-    const engine = await openEngine(base, loading.show);
+    const engine = await openEngine(options.worker, await options.model, loading.show);
     const app = makeApp(engine, ...begin(options.link ?? ""));
     const wanted = options.panels ?? PANELS.map((panel) => panel.id);
     const shown = PANELS.filter((panel) => wanted.includes(panel.id));
-    root.replaceChildren(...shown.map((panel) => sectionOf(panel, app)));
+    const isOpen = options.panels !== undefined || window.innerWidth >= NARROW;
+    root.replaceChildren(...shown.map((panel) => sectionOf(panel, app, isOpen)));
     window.app = app;
     app.draw();
     return app;

@@ -1,6 +1,7 @@
 /** All of the page's state in one plain object; a link holds it. */
 
-import { SaidError, type Order, type Sampler } from "./engine/types";
+import { SaidError, type Order } from "./engine/types";
+import texts from "./texts.json";
 
 export interface View {
   step: number; // -1: the last
@@ -38,7 +39,6 @@ export const DEFAULT_STATE: State = {
 };
 
 const LONGEST_PROMPT = 2000; // characters
-const SAMPLERS: Sampler[] = ["ddim", "euler", "dpm++", "lcm"];
 export const LIMITS = {
   seed: [0, 2 ** 32 - 1],
   steps: [1, 50],
@@ -67,21 +67,20 @@ function checkText(name: string, value: unknown) {
   }
 }
 
-const isNumber = (value: unknown) => typeof value === "number" && isFinite(value);
+/** Lists of what was done by hand, and the numbers that each entry must have. */
+const LISTS = {
+  noiseCells: ["0", "1"],
+  latentCells: ["0", "1"],
+  noisePatches: ["seed", "top", "left", "height", "width"],
+  words: ["word", "from", "until"],
+} as const;
 
-function isCell(cell: unknown): cell is [number, number] {
-  return Array.isArray(cell) && cell.length === 2 && cell.every(isNumber);
-}
-
-function checkList(name: string, list: unknown, fits: (entry: unknown) => boolean) {
+function checkList(name: keyof typeof LISTS, list: unknown) {
+  const fits = (entry: unknown) =>
+    LISTS[name].every((key) => Number.isFinite(Object(entry)[key]));
   if (!Array.isArray(list) || !list.every(fits)) {
     throw new SaidError(`This link is damaged (${name}): ask for it once more.`);
   }
-}
-
-function hasNumbers(entry: unknown, names: string[]) {
-  const record = Object(entry) as Record<string, unknown>;
-  return names.every((name) => isNumber(record[name]));
 }
 
 /** A SaidError unless a drawing can be made from it. */
@@ -91,15 +90,12 @@ export function checkOrder(order: Order): void {
   checkNumber("seed", order.seed, true);
   checkNumber("steps", order.steps, true);
   checkNumber("guidance", order.guidance, false);
-  if (!SAMPLERS.includes(order.sampler)) {
-    throw new SaidError(`There is no sampler of this name: pick one of the list.`);
+  if (!Object.hasOwn(texts.samplers, order.sampler)) {
+    throw new SaidError("There is no sampler of this name: pick one of the list.");
   }
-  checkList("noise", order.noiseCells, isCell);
-  checkList("latents", order.latentCells, isCell);
-  const sides = ["seed", "top", "left", "height", "width"];
-  checkList("patches", order.noisePatches, (patch) => hasNumbers(patch, sides));
-  const places = ["word", "from", "until"];
-  checkList("words", order.words, (edit) => hasNumbers(edit, places));
+  for (const name of Object.keys(LISTS) as (keyof typeof LISTS)[]) {
+    checkList(name, order[name]);
+  }
 }
 
 /** `state` with what `patch` says; `broken` and `view` may be given in part. */

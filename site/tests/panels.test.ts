@@ -1,10 +1,12 @@
 /** What the panels calculate: words put into prompts, maps, guesses. */
 
 import { describe, expect, it } from "vitest";
+import { guide } from "../src/engine/loop";
+import { predOriginalSample } from "../src/engine/schedulers";
 import type { Step } from "../src/engine/types";
 import { mapOf } from "../src/panels/attention";
 import { distances } from "../src/panels/embeddings";
-import { between, guessOf, guided, regionOf, signed } from "../src/panels/pixels";
+import { between, regionOf, signed } from "../src/panels/pixels";
 import { editsOf, NO_EDITS } from "../src/panels/plain";
 import { namesOf } from "../src/panels/tokens";
 import { GROUPS, putWord } from "../src/panels/words";
@@ -22,8 +24,8 @@ describe("a click on a word", () => {
     ["a cat at night", "at night", "places", "a cat"],
     ["a red cat and a horse", "elephant", "things", "a red elephant and a horse"],
     ["", "umbrella", "things", "an umbrella"],
-    ["a cat at night", "riding", "between", "a cat riding a horse at night"],
-    ["a cat riding a horse", "next to", "between", "a cat next to a horse"],
+    ["a cat at night", "riding", "together", "a cat riding a horse at night"],
+    ["a cat riding a horse", "next to", "together", "a cat next to a horse"],
   ];
   it.each(cases)("%s + %s", (prompt, words, group, wanted) => {
     expect(putWord(prompt, words, group)).toBe(wanted);
@@ -34,10 +36,10 @@ describe("numbers to pixels", () => {
   it("takes noise away and scales back", () => {
     const [clean, noise, a] = [new Float32Array([2]), new Float32Array([-1]), 0.64];
     const noisy = clean.map((x, i) => Math.sqrt(a) * x + Math.sqrt(1 - a) * noise[i]!);
-    expect(guessOf(noisy, noise, a)[0]).toBeCloseTo(2, 5);
+    expect(predOriginalSample(noisy, noise, a)[0]).toBeCloseTo(2, 5);
   });
   it("amplifies the difference", () => {
-    const mixed = guided(new Float32Array([1]), new Float32Array([3]), 5);
+    const mixed = guide(new Float32Array([1]), new Float32Array([3]), 5);
     expect(mixed[0]).toBe(11);
   });
   it("names where the most is", () => {

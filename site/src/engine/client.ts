@@ -1,66 +1,53 @@
 /** The page's side of the engine: asks the worker, and keeps what it answers. */
 
-import { SaidError, type Drawing, type Engine, type ModelInfo } from "./types";
-import type { Request } from "./worker";
+import { SaidError, type Drawing, type ModelInfo } from "./types";
+import type { Order, Places, Tokens } from "./types";
+import type { Answer, Request } from "./worker";
 
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
-  onGrowth?: ((growth: unknown) => void) | undefined;
-}
-
-interface Answer {
-  id: number;
-  result?: unknown;
-  growth?: unknown;
-  error?: string;
-  said?: boolean;
+  onGrowth?: ((growth: never) => void) | undefined;
 }
 
 /** A function that asks the worker and promises its answer. */
 function makeAsk(worker: Worker) {
-  const waiting = new Map<number, Waiting>();
-  let count = 0;
+  const waiting: Waiting[] = []; // by the number of the question
   worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-    const one = waiting.get(data.id);
-    if (!one) return;
-    if ("growth" in data) return one.onGrowth?.(data.growth);
-    waiting.delete(data.id);
-    if (data.error === undefined) return one.resolve(data.result);
-    one.reject(data.said ? new SaidError(data.error) : new Error(data.error));
+    const one = waiting[data.id];
+    if (!one) return; // as when the four-step network comes, after all was opened
+    if ("growth" in data) one.onGrowth?.(data.growth as never);
+    else if (data.error === undefined) one.resolve(data.result);
+    else one.reject(data.said ? new SaidError(data.error) : new Error(data.error));
+    if (!("growth" in data)) delete waiting[data.id];
   };
   worker.onerror = () => {
     const error = new SaidError("The engine did not start: reload the page.");
-    for (const one of waiting.values()) one.reject(error);
-    waiting.clear();
+    waiting.forEach((one) => one.reject(error));
   };
-  return function ask<T>(
-    method: Request["method"],
-    args: unknown[],
-    onGrowth?: (growth: unknown) => void,
-  ) {
-    const id = ++count;
-    return new Promise<T>((resolve, reject) => {
-      waiting.set(id, { resolve: resolve as Waiting["resolve"], reject, onGrowth });
-      worker.postMessage({ id, method, args });
+  return <T>(method: Request["method"], args: unknown[], grow?: (growth: never) => void) =>
+    new Promise<T>((resolve, reject) => {
+      const answered = resolve as Waiting["resolve"];
+      const id = waiting.push({ resolve: answered, reject, onGrowth: grow });
+      worker.postMessage({ id: id - 1, method, args });
     });
-  };
 }
 
-/** Starts the worker and loads the model; `onProgress` gets 0 to 1. */
-export async function openEngine(
-  base: string, // address of the folder of model.json
-  onProgress: (share: number) => void,
-): Promise<Engine> {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  const ask = makeAsk(worker);
-  const grew = (share: unknown) => onProgress(share as number);
-  const info = await ask<ModelInfo>("open", [base], grew);
+/** What the page can ask of the worker; each answer is a promise. */
+export type Engine = Awaited<ReturnType<typeof openEngine>>;
 
-  async function draw(order: unknown, onGrowth: (drawing: Drawing) => void) {
+/** Has the worker load the model; `onProgress` gets 0 to 1. */
+export async function openEngine(
+  worker: Worker, // of worker.ts
+  places: Places,
+  onProgress: (share: number) => void,
+) {
+  const ask = makeAsk(worker);
+  const info = await ask<ModelInfo>("open", [places], onProgress);
+
+  async function draw(order: Order, onGrowth: (drawing: Drawing) => void) {
     const steps: Drawing["steps"] = [];
-    const result = await ask<Drawing>("draw", [order], (growth) => {
-      const grown = growth as Drawing;
+    const result = await ask<Drawing>("draw", [order], (grown: Drawing) => {
       steps.push(...grown.steps);
       onGrowth({ ...grown, steps: steps.slice() });
     });
@@ -72,10 +59,9 @@ export async function openEngine(
   return {
     info,
     draw,
-    tokenize: (text) => ask("tokenize", [text]),
-    embed: (text) => ask("embed", [text]),
-    noise: (order) => ask("noise", [order]),
-    decode: (latents, scaled = true) => ask("decode", [latents, scaled]),
-    cancel: () => void ask("cancel", []),
+    tokenize: (text: string) => ask<Tokens>("tokenize", [text]),
+    embed: (text: string) => ask<Float32Array>("embed", [text]), // (tokens, embedSize)
+    decode: (latents: Float32Array) => ask<ImageData>("decode", [latents]),
+    cancel: () => void ask("cancel", []), // the drawings in progress and those that wait
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Networks, UNetRow } from "./model";
 import { Generator } from "./random";
-import { makeScheduler, predOriginalSample } from "./schedulers";
+import { makeScheduler, mix, predOriginalSample } from "./schedulers";
 import type { Tokenizer } from "./tokenizer";
 import type { Drawing, ModelInfo, Order, Patch, Step, WordEdit } from "./types";
 
@@ -37,7 +37,7 @@ function painted(latents: Float32Array, cells: [number, number][]): Float32Array
   return copy;
 }
 
-export function noiseOf(order: Order, info: ModelInfo, generator: Generator) {
+function noiseOf(order: Order, info: ModelInfo, generator: Generator) {
   const noise = generator.normal(sizeOf(info));
   for (const patch of order.noisePatches) addPatch(noise, patch, info);
   return painted(noise, order.noiseCells);
@@ -89,8 +89,8 @@ function edited(model: Model, order: Order, words: string[], edits: WordEdit[]) 
 }
 
 /** Classifier-free guidance: Ho and Salimans 2022, equation 6. */
-function guide(uncond: Float32Array, text: Float32Array, scale: number) {
-  return uncond.map((value, i) => value + scale * (text[i]! - value));
+export function guide(uncond: Float32Array, text: Float32Array, scale: number) {
+  return mix(1 - scale, uncond, scale, text);
 }
 
 /** Draws; `show` gets the drawing at its beginning and after each step. */
@@ -157,7 +157,6 @@ export async function draw(
       noisePred: used,
       noisePredText: text,
       noisePredUncond: uncond,
-      guess,
       attention: attention.at(-1)!,
       picture: await decode(model, guess, !broken.scaling),
     };

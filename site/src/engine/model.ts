@@ -2,16 +2,11 @@
 
 import glue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import * as ort from "onnxruntime-web/wasm";
-import { SaidError, type ModelInfo } from "./types";
+import { SaidError, type ModelInfo, type Places } from "./types";
 
 export type Loaded = (bytes: number) => void;
 
-export interface Networks {
-  text(ids: number[]): Promise<Float32Array>; // (tokens, embedSize)
-  /** One pass for each row: noisePred (b, 4, 8, 8) and attention (b, tokens, 8, 8). */
-  unet(rows: UNetRow[], skip: number, four: boolean): Promise<UNetAnswer>;
-  decoder(raw: Float32Array): Promise<Float32Array>; // (3, 64, 64) about -1 to 1
-}
+export type Networks = Awaited<ReturnType<typeof loadNetworks>>;
 
 export interface UNetRow {
   sample: Float32Array; // (4, 8, 8)
@@ -20,14 +15,9 @@ export interface UNetRow {
   mask: Float32Array; // (tokens) 0 keeps, -10000 hides
 }
 
-export interface UNetAnswer {
-  noisePred: Float32Array[];
-  attention: Float32Array[];
-}
-
-/** The bytes of a file that lies beside the page. */
-export async function fetchBytes(url: string, loaded: Loaded): Promise<Uint8Array> {
-  const name = url.replace(/.*\//, "");
+/** The bytes of one of the model's files. */
+export async function fetchBytes(places: Places, name: string, loaded: Loaded) {
+  const url = typeof places === "string" ? places + name : (places[name] ?? "");
   const response = await fetch(url).catch(() => null);
   const isPage = response?.headers.get("content-type")?.includes("text/html");
   if (!response?.ok || !response.body || isPage) {
@@ -59,12 +49,6 @@ function oneAtATime() {
   };
 }
 
-function joined(rows: Float32Array[]): Float32Array {
-  const all = new Float32Array(rows.length * rows[0]!.length);
-  rows.forEach((row, i) => all.set(row, i * row.length));
-  return all;
-}
-
 function split(tensor: ort.Tensor): Float32Array[] {
   const data = tensor.data as Float32Array;
   const rows = tensor.dims[0]!;
@@ -72,20 +56,22 @@ function split(tensor: ort.Tensor): Float32Array[] {
   return Array.from({ length: rows }, (_, i) => data.slice(i * size, (i + 1) * size));
 }
 
-const tensor = (rows: Float32Array[], ...shape: number[]) =>
-  new ort.Tensor("float32", joined(rows), [rows.length, ...shape]);
+function tensor(rows: Float32Array[], ...shape: number[]) {
+  const numbers = Float32Array.from(rows.flatMap((row) => [...row]));
+  return new ort.Tensor("float32", numbers, [rows.length, ...shape]);
+}
 
 /** Load everything that the first picture needs. */
 export async function loadNetworks(
-  base: string,
+  places: Places,
   info: ModelInfo,
   loaded: Loaded,
-): Promise<Networks> {
+) {
   const exclusive = oneAtATime();
   const bytesOf = (part: string) => {
     const file = info.files[part];
     if (!file) throw new SaidError(`This model has no ${part}: pick another sampler.`);
-    return fetchBytes(base + file.name, loaded);
+    return fetchBytes(places, file.name, loaded);
   };
 
   const [wasm, text, unet, decoder] = await Promise.all(
@@ -95,16 +81,15 @@ export async function loadNetworks(
   ort.env.wasm.wasmPaths = { mjs: new URL(glue, import.meta.url).href };
   ort.env.wasm.wasmBinary = await unzipped(wasm!);
   ort.env.logLevel = "error";
-  const session = (bytes: Uint8Array) =>
-    ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] }).catch(
-      (error: unknown) => {
-        console.warn(error);
-        throw new SaidError(
-          "This browser does not run WebAssembly, which the networks need: try " +
-            "another browser, or allow it for this page.",
-        );
-      },
+  const refused = (error: unknown) => {
+    console.warn(error);
+    throw new SaidError(
+      "This browser does not run WebAssembly, which the networks need: try another " +
+        "browser, or allow it for this page.",
     );
+  };
+  const session = (bytes: Uint8Array) =>
+    ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] }).catch(refused);
   const sessions = {
     text: await session(text!),
     unet: await session(unet!),
@@ -114,13 +99,15 @@ export async function loadNetworks(
   const { channels, latentSize, maxTokens, embedSize } = info;
 
   return {
-    async text(ids) {
+    /** Embeddings of a prompt: (tokens, embedSize). */
+    async text(ids: number[]) {
       const data = BigInt64Array.from(ids, BigInt);
       const input = new ort.Tensor("int64", data, [1, ids.length]);
       const answer = await exclusive(() => sessions.text.run({ input_ids: input }));
       return split(answer.prompt_embeds!)[0]!;
     },
-    async unet(rows, skip, four) {
+    /** One pass for each row: noisePred (4, 8, 8) and attention (tokens, 8, 8). */
+    async unet(rows: UNetRow[], skip: number, four: boolean) {
       if (four) fourStep ??= bytesOf("unet_lcm").then(session);
       const network = four ? await fourStep! : sessions.unet;
       const feeds = {
@@ -133,7 +120,8 @@ export async function loadNetworks(
       const answer = await exclusive(() => network.run(feeds));
       return { noisePred: split(answer.noise_pred!), attention: split(answer.attention!) };
     },
-    async decoder(raw) {
+    /** Unscaled latents to pixels: (3, 64, 64), about -1 to 1. */
+    async decoder(raw: Float32Array) {
       const latents = tensor([raw], channels, latentSize, latentSize);
       const answer = await exclusive(() => sessions.decoder.run({ latents }));
       return split(answer.image!)[0]!;

@@ -17,7 +17,7 @@ const TRAINED = 1000; // timesteps of the training
 const LCM_STEPS = 50; // of the schedule that a latent consistency model learned from
 
 /** Numbers made of two lists: `a x + b y`. */
-function mix(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
+export function mix(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
   return x.map((value, i) => a * value + b * y[i]!);
 }
 

@@ -61,9 +61,8 @@ export interface Step {
   noisePred: Float32Array; // (4, 8, 8) guided
   noisePredText: Float32Array; // with the prompt
   noisePredUncond: Float32Array | null; // without; null if not guided
-  guess: Float32Array; // (4, 8, 8) pred_original_sample
   attention: Float32Array; // (tokens, 8, 8) mean over heads and the finest layers
-  picture: ImageData; // of the guess
+  picture: ImageData; // of the guess, pred_original_sample
 }
 
 export interface Drawing {
@@ -108,16 +107,8 @@ export interface TokenizerData {
   pad: number;
 }
 
-/** What the page can ask of the worker; each answer is a promise. */
-export interface Engine {
-  info: ModelInfo;
-  tokenize(text: string): Promise<Tokens>;
-  embed(text: string): Promise<Float32Array>; // (tokens, embedSize)
-  noise(order: Order): Promise<Float32Array>; // (4, 8, 8) with its patches and cells
-  decode(latents: Float32Array, scaled?: boolean): Promise<ImageData>;
-  draw(order: Order, onGrowth: (drawing: Drawing) => void): Promise<Drawing>;
-  cancel(): void; // the drawings in progress and those that wait
-}
+/** Where the files of the model lie: the address of their folder, or one for each name. */
+export type Places = string | Record<string, string>;
 
 /** An error whose message is a sentence for the reader. */
 export class SaidError extends Error {}

@@ -1,15 +1,22 @@
 /** The worker's side of the engine: what arrives as a message is answered as one. */
 
-import { decode, draw, noiseOf, type Model } from "./loop";
+import { decode, draw, type Model } from "./loop";
 import { fetchBytes, loadNetworks } from "./model";
-import { Generator } from "./random";
 import { makeTokenizer } from "./tokenizer";
-import { SaidError, type Drawing, type ModelInfo, type Order, type Sampler } from "./types";
+import { SaidError, type ModelInfo, type Order, type Places, type Sampler } from "./types";
 
 export interface Request {
   id: number;
   method: keyof typeof methods;
   args: unknown[];
+}
+
+export interface Answer {
+  id: number;
+  result?: unknown;
+  growth?: unknown; // more to come
+  error?: string;
+  said?: boolean; // the error is a sentence for the reader
 }
 
 let model: Model;
@@ -23,8 +30,8 @@ const pause = () =>
     port2.postMessage(null);
   });
 
-async function readInfo(url: string): Promise<ModelInfo> {
-  const bytes = await fetchBytes(url, () => undefined);
+async function readInfo(places: Places): Promise<ModelInfo> {
+  const bytes = await fetchBytes(places, "model.json", () => undefined);
   try {
     const info = JSON.parse(new TextDecoder().decode(bytes)) as ModelInfo;
     const fourStep: Sampler[] = info.files.unet_lcm ? ["lcm"] : [];
@@ -34,12 +41,12 @@ async function readInfo(url: string): Promise<ModelInfo> {
   }
 }
 
-async function open(id: number, base: string): Promise<ModelInfo> {
-  const info = await readInfo(base + "model.json");
+async function open(id: number, places: Places): Promise<ModelInfo> {
+  const info = await readInfo(places);
   const files = Object.entries(info.files).filter(([part]) => part !== "unet_lcm");
   const total = files.reduce((sum, [, file]) => sum + file.bytes, 0);
   let bytes = 0;
-  const networks = await loadNetworks(base, info, (more) => {
+  const networks = await loadNetworks(places, info, (more) => {
     bytes += more;
     postMessage({ id, growth: Math.min(1, bytes / total) });
   });
@@ -48,7 +55,7 @@ async function open(id: number, base: string): Promise<ModelInfo> {
   return info;
 }
 
-async function drawFor(id: number, order: Order): Promise<Drawing> {
+async function drawFor(id: number, order: Order) {
   const mine = turn;
   const drawing = await draw(model, order, async (drawing) => {
     // Only what is new: the page keeps the steps that it got.
@@ -64,14 +71,9 @@ const methods = {
   tokenize: (_id: number, text: string) => model.tokenizer.tokenize(text),
   embed: (_id: number, text: string) =>
     model.networks.text(model.tokenizer.tokenize(text).ids),
-  noise: (_id: number, order: Order) =>
-    noiseOf(order, model.info, new Generator(order.seed)),
-  decode: (_id: number, latents: Float32Array, scaled?: boolean) =>
-    decode(model, latents, scaled),
+  decode: (_id: number, latents: Float32Array) => decode(model, latents),
   draw: drawFor,
-  cancel: () => {
-    turn += 1;
-  },
+  cancel: () => void turn++,
 };
 
 onmessage = async ({ data }: MessageEvent<Request>) => {

@@ -4,43 +4,12 @@ import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Broken } from "../engine/types";
 import { DEFAULT_STATE } from "../state";
-import { button, canvas, div, exhibit, h, live, row } from "./dom";
-import { paint } from "./pixels";
-import { grownPicture, plainPicture } from "./plain";
+import texts from "../texts.json";
+import { button, div, h, live, row } from "./dom";
+import { beforeAndAfter } from "./plain";
 
 /** What is taken away, and what it is for. */
-const FAULTS: Record<keyof Broken, [string, string]> = {
-  text: [
-    "No words",
-    "The network reads an empty prompt. It still draws, but something of its own choice: " +
-      "words only steer.",
-  ],
-  time: [
-    "No clock",
-    "It is told the same timestep always, so it does not know how much noise there is. " +
-      "Blotches come: it takes away too much or too little.",
-  ],
-  skips: [
-    "No skip connections",
-    "On its way down the UNet throws detail away, and skip connections hand it over to " +
-      "the way up. Without them it cannot tell which noise it saw.",
-  ],
-  scaling: [
-    "No scaling factor",
-    "Latents are scaled to a spread of about 1, and scaled back for the decoder. Here " +
-      "the factor is 0.88, so little changes. In Stable Diffusion 1.x it is 0.18.",
-  ],
-  guidance: [
-    "No guidance",
-    "The words are heard once, not amplified. This small model listens well by itself: " +
-      "look for colors and edges that became weaker.",
-  ],
-  sign: [
-    "Wrong sign",
-    "The noise is added where it should be taken away. One minus sign, " +
-      "and nothing is left.",
-  ],
-};
+const FAULTS = texts.faults as unknown as Record<keyof Broken, [string, string]>;
 
 function toggle(app: App, name: keyof Broken) {
   const [label, reason] = FAULTS[name];
@@ -58,29 +27,19 @@ function toggle(app: App, name: keyof Broken) {
 }
 
 function mount(element: HTMLElement, app: App) {
-  const before = canvas("The picture with all parts");
-  const after = canvas("The picture without the part");
-  const plain = plainPicture(app);
+  const words = ["The picture with all parts", "The picture without the part"] as const;
+  const [before, after] = beforeAndAfter(app, ...words);
   const names = Object.keys(FAULTS) as (keyof Broken)[];
-  effect(() => {
-    paint(before, plain.value);
-    paint(after, grownPicture(app));
-  });
   const caption = live(() => {
     const { broken } = app.state.value;
     const out = names.filter((name) => broken[name]).map((name) => FAULTS[name][0]);
     return out.join(", ") || "Nothing is taken out yet";
   });
-  exhibit(
-    element,
-    [
-      "You know what a part is for when you have seen the picture without it.",
-      "Before you take one out, say aloud what will happen.",
-    ],
+  element.append(
     row([before, "All parts in place"], [after, caption]),
     div("faults", ...names.map((name) => toggle(app, name))),
     button("Put all parts back", () => app.change({ broken: DEFAULT_STATE.broken })),
   );
 }
 
-export const panel: Panel = { id: "break", title: "Break it", mount };
+export const panel: Panel = { id: "break", mount };

@@ -3,33 +3,17 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Drawing, Order } from "../engine/types";
-import {
-  button,
-  canvas,
-  choice,
-  div,
-  exhibit,
-  field,
-  figure,
-  live,
-  textInput,
-} from "./dom";
+import { button, canvas, choice, div } from "./dom";
+import { field, figure, live, textInput } from "./dom";
 import { latentsInColor, paint } from "./pixels";
 
-type Field = "prompt" | "seed" | "steps" | "guidance" | "sampler";
-const FIELDS: Record<Field, string> = {
-  prompt: "the prompt",
-  seed: "the seed",
-  steps: "the steps",
-  guidance: "the guidance",
-  sampler: "the sampler",
-};
-const BEGIN: Record<Field, (order: Order) => string> = {
-  prompt: () => "a panda at the beach",
-  seed: (order) => String(order.seed + 1),
-  steps: () => "3",
-  guidance: () => "1",
-  sampler: (order) => (order.sampler === "euler" ? "ddim" : "euler"),
+/** What can be changed, and a value to begin with. */
+const FIELDS: Record<string, [string, (order: Order) => string | number]> = {
+  prompt: ["the prompt", () => "a panda at the beach"],
+  seed: ["the seed", (order) => order.seed + 1],
+  steps: ["the steps", () => 3],
+  guidance: ["the guidance", () => 1],
+  sampler: ["the sampler", (order) => (order.sampler === "euler" ? "ddim" : "euler")],
 };
 
 /** One of the two: latents beside the picture, and what it was made from. */
@@ -45,8 +29,7 @@ function side(app: App, drawing: () => Drawing | null, label: string) {
     const share = isEnd ? 1 : Math.min(1, view.step / Math.max(1, steps - 1));
     const step = now.steps[Math.round(share * last)]!;
     paint(noisy, latentsInColor(isEnd ? step.prev : step.latents, app.info));
-    if (isEnd && now.picture) return paint(picture, now.picture);
-    void app.picture(step.guess).then((made) => paint(picture, made));
+    paint(picture, (isEnd && now.picture) || step.picture);
   });
   const caption = live(() => {
     const order = drawing()?.order;
@@ -61,23 +44,20 @@ function mount(element: HTMLElement, app: App) {
   const value = textInput("");
   const which = choice(FIELDS, suggest);
   function suggest() {
-    value.value = BEGIN[which.value as Field](app.state.peek());
+    value.value = String(FIELDS[which.value]![1](app.state.peek()));
   }
   suggest();
   const start = () => {
-    const name = which.value as Field;
+    const name = which.value;
     const isText = name === "prompt" || name === "sampler";
-    app.change({
-      compare: { [name]: isText ? value.value : Number(value.value || NaN) },
-    });
+    const to = isText ? value.value : Number(value.value || NaN);
+    app.change({ compare: { [name]: to } });
   };
   const go = button("Compare", start, { class: "primary" });
   const stop = button("Stop comparing", () => app.change({ compare: null }));
-  const pictures = div(
-    "row",
-    side(app, () => app.drawing.value, "First"),
-    side(app, () => app.other.value, "Second"),
-  );
+  const first = side(app, () => app.drawing.value, "First");
+  const second = side(app, () => app.other.value, "Second");
+  const pictures = div("row", first, second);
   effect(() => {
     const { compare } = app.state.value;
     pictures.classList.toggle("alone", !compare);
@@ -87,17 +67,9 @@ function mount(element: HTMLElement, app: App) {
     which.value = name;
     value.value = String(own);
   });
-  exhibit(
-    element,
-    [
-      "If two pictures differ in one thing alone, what you see is what that thing does. " +
-        "Both begin from the same noise unless you change the seed.",
-      "Compare ten steps with three, or two prompts that differ in one word. The " +
-        "filmstrip scrubs through both.",
-    ],
-    div("tools", field("Change", which), field("to", value), div("buttons", go, stop)),
-    pictures,
-  );
+  const buttons = div("buttons", go, stop);
+  element.append(div("tools", field("Change", which), field("to", value), buttons));
+  element.append(pictures);
 }
 
-export const panel: Panel = { id: "compare", title: "Change one thing", mount };
+export const panel: Panel = { id: "compare", mount };

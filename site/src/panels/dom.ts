@@ -2,6 +2,9 @@
 
 import { effect } from "@preact/signals-core";
 
+/** Pixels of width below which the page is a phone's; explorer.css has the same. */
+export const NARROW = 641;
+
 type Child = Node | string;
 type Props = Record<string, string | number | boolean | ((event: Event) => void)>;
 
@@ -35,14 +38,12 @@ export function live(words: () => string, props: Props = {}) {
 
 /** A canvas of so many pixels, with words for those who do not see it. */
 export function canvas(label: string, width = 64, height = width) {
-  const named: Props = label
-    ? { role: "img", "aria-label": label }
-    : { "aria-hidden": "true" };
-  return h("canvas", { width, height, ...named });
+  const named = { role: "img", "aria-label": label };
+  return h("canvas", { width, height, ...(label ? named : { "aria-hidden": "true" }) });
 }
 
-export function figure(picture: Element, caption: Child) {
-  return h("figure", {}, picture, h("figcaption", {}, caption));
+export function figure(picture: Element, ...caption: Child[]) {
+  return h("figure", {}, picture, h("figcaption", {}, ...caption));
 }
 
 /** Pictures side by side, each over its caption. */
@@ -50,14 +51,17 @@ export function row(...pictures: [Element, Child][]) {
   return div("row", ...pictures.map(([picture, caption]) => figure(picture, caption)));
 }
 
-/** What a panel is for and what to try, beside the thing itself. */
-export function exhibit(panel: Element, what: [string, string], ...children: Child[]) {
-  const hint = h("p", { class: "try" }, h("b", {}, "Try it. "), what[1]);
-  panel.append(div("why", h("p", {}, what[0]), hint), div("exhibit", ...children));
-}
-
 export function button(text: string, act: () => void, props: Props = {}) {
   return h("button", { type: "button", click: act, ...props }, text);
+}
+
+/** Unfolds a panel and brings it, or a part of it, into view. */
+export function visit(id: string, part = ":scope"): Element | null {
+  const panel = document.getElementById(id);
+  panel?.querySelector(":scope > details")?.setAttribute("open", "");
+  const target = panel?.querySelector(part) ?? panel;
+  target?.scrollIntoView({ block: "start" });
+  return panel;
 }
 
 let made = 0;
@@ -85,9 +89,13 @@ export function slider(
   return range;
 }
 
-export function choice(names: Record<string, string>, act: () => void = () => undefined) {
-  const options = Object.entries(names).map(([value, text]) =>
-    h("option", { value }, text),
+/** A list to choose from; what is shown of each value is its text, or the first of them. */
+export function choice(
+  names: Record<string, string | readonly [string, ...unknown[]]>,
+  act: () => void = () => undefined,
+) {
+  const options = Object.entries(names).map(([value, name]) =>
+    h("option", { value }, typeof name === "string" ? name : name[0]),
   );
   return h("select", { change: act }, ...options);
 }

@@ -2,18 +2,12 @@
 
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { canvas, exhibit, field, h, textInput } from "./dom";
+import { canvas, field, h, textInput } from "./dom";
 import { paint, signedMap } from "./pixels";
 import { namesOf } from "./tokens";
+import { putWord } from "./words";
 
 const STRONGEST = 2.5; // the number that gets the full color
-const TWINS: Record<string, string> = {
-  red: "blue",
-  horse: "fish",
-  panda: "cat",
-  beach: "river",
-  night: "sunset",
-};
 
 /** Stripes between a token's name and how far it moved. */
 function tableRow(name: string, values: Float32Array, moved: number, most: number) {
@@ -32,12 +26,6 @@ export function distances(here: Float32Array, there: Float32Array, size: number)
     const other = there.subarray(from, to);
     return Math.hypot(...here.slice(from, to).map((value, k) => value - other[k]!));
   });
-}
-
-/** The prompt with one word exchanged, to begin with. */
-function neighbour(prompt: string) {
-  const word = Object.keys(TWINS).find((known) => prompt.split(" ").includes(known));
-  return word ? prompt.replace(word, TWINS[word]!) : `${prompt} at night`;
 }
 
 function mount(element: HTMLElement, app: App) {
@@ -61,29 +49,22 @@ function mount(element: HTMLElement, app: App) {
     body.replaceChildren(...rows);
   }
 
-  let prompt = "";
+  let prompt: string | null = null;
   effect(() => {
     const drawing = app.drawing.value;
     if (!drawing) return;
-    if (drawing.order.prompt !== prompt) input.value = neighbour(drawing.order.prompt);
-    else if (body.childElementCount) return;
+    if (drawing.order.prompt === prompt) return;
     prompt = drawing.order.prompt;
+    input.value = putWord(prompt, "blue", "colors"); // one word is another
     void show();
   });
   const columns = ["token", "its 96 numbers: blue below zero, orange above", "moved"];
   const heads = columns.map((text) => h("th", { scope: "col" }, text));
   const head = h("thead", {}, h("tr", {}, ...heads));
-  exhibit(
-    element,
-    [
-      "A place in a list says nothing of what a word means. The text tower turns each " +
-        "token into 96 numbers that do, and that also know the words before it.",
-      "Change one word below. Tokens before it stay as they were, and those after it " +
-        "move: the tower reads from left to right.",
-    ],
+  element.append(
     field("Compared with this prompt", input),
     h("table", { class: "stripes" }, head, body),
   );
 }
 
-export const panel: Panel = { id: "embeddings", title: "Numbers get a meaning", mount };
+export const panel: Panel = { id: "embeddings", mount };

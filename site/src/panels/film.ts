@@ -10,7 +10,6 @@ const PACE = 1500; // milliseconds for the whole film
 function frames(app: App) {
   const strip = div("frames");
   strip.ariaHidden = "true";
-  const shown: Float32Array[] = [];
   effect(() => {
     const drawing = app.drawing.value;
     if (!drawing) return;
@@ -19,14 +18,10 @@ function frames(app: App) {
     while (strip.children.length > steps) strip.lastElementChild!.remove();
     const chosen = app.step.value?.index ?? -1;
     [...strip.children].forEach((child, i) => {
-      const guess = drawing.steps[i]?.guess;
+      const step = drawing.steps[i];
       child.classList.toggle("chosen", i === chosen);
-      child.classList.toggle("empty", !guess);
-      if (!guess || shown[i] === guess) return;
-      shown[i] = guess;
-      void app.picture(guess).then((picture) => {
-        if (shown[i] === guess) paint(child as HTMLCanvasElement, picture);
-      });
+      child.classList.toggle("empty", !step);
+      if (step) paint(child as HTMLCanvasElement, step.picture);
     });
   });
   strip.addEventListener("click", (event) => {
@@ -77,4 +72,4 @@ function mount(element: HTMLElement, app: App) {
   element.append(div("film-buttons", player(app), live(words, { class: "now" })), reel);
 }
 
-export const panel: Panel = { id: "film", title: "The loop, step by step", mount };
+export const panel: Panel = { id: "film", always: true, mount };

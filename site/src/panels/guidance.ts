@@ -2,9 +2,11 @@
 
 import { effect, signal } from "@preact/signals-core";
 import type { App, Panel } from "../app";
+import { guide } from "../engine/loop";
+import { predOriginalSample } from "../engine/schedulers";
 import type { Step } from "../engine/types";
-import { button, canvas, div, exhibit, field, h, live, row, slider } from "./dom";
-import { draw, guessOf, guided, paint } from "./pixels";
+import { button, canvas, div, field, h, live, row, slider } from "./dom";
+import { draw, paint, paintDecoded } from "./pixels";
 
 /** How much the words change at each of the 8x8 places. */
 export function differenceMap(without: Float32Array, text: Float32Array, side: number) {
@@ -34,22 +36,17 @@ function mount(element: HTMLElement, app: App) {
   const apart = canvas("Where the two differ", app.info.latentSize);
   const amplified = canvas("The guess with the difference amplified");
   const range = slider([-2, 20, 0.5, scale.peek()], (value) => (scale.value = value));
-  let turn = 0;
 
-  async function show(step: Step, value: number) {
-    const mine = ++turn;
-    const { noisePredUncond: uncond, noisePredText } = step;
-    const a = app.info.alphasCumprod[Math.round(step.t)]!;
-    const decode = async (view: HTMLCanvasElement, noise: Float32Array) => {
-      const picture = await app.picture(guessOf(step.latents, noise, a));
-      if (mine === turn) paint(view, picture);
-    };
-    if (uncond) {
-      paint(apart, differenceMap(uncond, noisePredText, app.info.latentSize));
-      await decode(amplified, guided(uncond, noisePredText, value));
-      await decode(without, uncond);
-    }
-    await decode(text, noisePredText);
+  function show(step: Step, value: number) {
+    const { noisePredUncond: uncond, noisePredText, latents } = step;
+    const alpha = app.info.alphasCumprod[step.t]!;
+    const decode = (view: HTMLCanvasElement, noise: Float32Array) =>
+      paintDecoded(app, view, predOriginalSample(latents, noise, alpha));
+    decode(text, noisePredText);
+    if (!uncond) return;
+    paint(apart, differenceMap(uncond, noisePredText, app.info.latentSize));
+    decode(amplified, guide(uncond, noisePredText, value));
+    decode(without, uncond);
   }
 
   effect(() => {
@@ -62,7 +59,7 @@ function mount(element: HTMLElement, app: App) {
     range.value = String(value);
     if (!step || !app.drawing.value?.done) return;
     window.clearTimeout(wait);
-    wait = window.setTimeout(() => void show(step, value), 30);
+    wait = window.setTimeout(() => show(step, value), 30);
   });
   const title = live(() => {
     const step = chosenStep(app);
@@ -70,14 +67,8 @@ function mount(element: HTMLElement, app: App) {
     return `The guess at step ${(step?.index ?? 0) + 1}`;
   });
   const times = live(() => `${scale.value} times the difference`);
-  exhibit(
-    element,
-    [
-      "At each step the network guesses twice: without words, and with yours. The " +
-        "difference is what your words want. Guidance takes more of it than there is.",
-      "Move the slider, then look at other steps in the filmstrip. At 0 the words are " +
-        "not heard, at 1 they are heard as they are, above that they are shouted.",
-    ],
+  const keep = () => app.change({ guidance: scale.peek() });
+  element.append(
     h("p", { class: "label" }, title),
     row(
       [without, "without words"],
@@ -85,12 +76,8 @@ function mount(element: HTMLElement, app: App) {
       [apart, "where they differ: light is much"],
       [amplified, times],
     ),
-    div(
-      "tools",
-      field("Times the difference", range),
-      button("Draw all of it so", () => app.change({ guidance: scale.peek() })),
-    ),
+    div("tools", field("Times the difference", range), button("Draw all of it so", keep)),
   );
 }
 
-export const panel: Panel = { id: "guidance", title: "Listening harder", mount };
+export const panel: Panel = { id: "guidance", mount };

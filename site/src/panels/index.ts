@@ -16,17 +16,10 @@ import { panel as share } from "./share";
 import { panel as tokens } from "./tokens";
 
 export const PANELS: Panel[] = [
-  prompt,
-  film,
-  map,
-  tokens,
-  embeddings,
-  noise,
-  attention,
-  guidance,
-  latents,
-  decoder,
-  breaking,
-  compare,
-  share,
-];
+  [prompt, film, map],
+  [tokens, embeddings, noise, attention, guidance, latents, decoder],
+  [breaking, compare, share],
+].flat();
+
+/** A panel's id, and that of another by which one goes from step to step. */
+export const withCompanion = (only: string) => [only, only === "film" ? "prompt" : "film"];

@@ -2,7 +2,7 @@
 
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { canvas, h, live } from "./dom";
+import { canvas, h, live, visit } from "./dom";
 import { mapOf } from "./attention";
 import { differenceMap } from "./guidance";
 import { latentsInColor, paint, signedMap, spotlight } from "./pixels";
@@ -22,17 +22,19 @@ const STOPS: [string, string, number, number][] = [
 function mount(element: HTMLElement, app: App) {
   const side = app.info.latentSize;
   const views: Record<string, HTMLCanvasElement> = {};
-  const tokens = () => app.drawing.value?.tokens;
-  const numbers = live(
-    () => {
-      const known = tokens();
-      return known ? known.ids.slice(1, namesOf(known).length - 1).join(" ") : "";
-    },
-    { class: "numbers", "aria-hidden": "true" },
-  );
+  const ids = () => {
+    const tokens = app.drawing.value?.tokens;
+    return tokens ? tokens.ids.slice(1, namesOf(tokens).length - 1).join(" ") : "";
+  };
+  const numbers = live(ids, { class: "numbers", "aria-hidden": "true" });
   const links = STOPS.map(([id, name, width, height]) => {
     const view = width ? (views[id] = canvas("", width, height)) : numbers;
-    return h("li", {}, h("a", { href: `#${id}` }, view, h("span", {}, name)));
+    const link = h("a", { href: `#${id}` }, view, h("span", {}, name));
+    link.addEventListener("click", (event) => {
+      event.preventDefault(); // what follows # is the page's state
+      visit(id)?.querySelector("summary")?.focus({ preventScroll: true });
+    });
+    return h("li", {}, link);
   });
 
   effect(() => {
@@ -57,4 +59,4 @@ function mount(element: HTMLElement, app: App) {
   element.append(h("ol", { class: "machine" }, ...links));
 }
 
-export const panel: Panel = { id: "map", title: "The machine, opened", mount };
+export const panel: Panel = { id: "map", always: true, mount };

@@ -3,10 +3,10 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Patch } from "../engine/types";
-import { button, canvas, choice, div, exhibit, field, h, live, row } from "./dom";
+import { button, choice, div, field, h, live, row } from "./dom";
 import { board } from "./grid";
-import { latentsInColor, paint } from "./pixels";
-import { grownPicture, plainPicture } from "./plain";
+import { latentsInColor } from "./pixels";
+import { beforeAndAfter } from "./plain";
 
 /** The four numbers that a brush puts into a cell. */
 const BRUSHES = { "0 0 0 0": "no noise", "0 0 2 2": "light", "0 0 -2 -2": "dark" };
@@ -35,9 +35,11 @@ function mount(element: HTMLElement, app: App) {
   const size = app.info.latentSize ** 2;
   const brush = choice(BRUSHES);
   const cells = board("Noise to paint on", app.info.latentSize, stroke);
-  const before = canvas("The picture from the noise as it was");
-  const after = canvas("The picture that this noise becomes");
-  const plain = plainPicture(app);
+  const [before, after] = beforeAndAfter(
+    app,
+    "The picture from the noise as it was",
+    "The picture that this noise becomes",
+  );
 
   function stroke(cell: number) {
     const kept = app.state.peek().noiseCells.filter(([index]) => index % size !== cell);
@@ -51,40 +53,27 @@ function mount(element: HTMLElement, app: App) {
   }
 
   effect(() => {
-    const drawing = app.drawing.value;
-    if (!drawing) return;
-    cells.show(latentsInColor(drawing.noise, app.info));
-    paint(after, grownPicture(app));
-    paint(before, plain.value);
+    const noise = app.drawing.value?.noise;
+    if (noise) cells.show(latentsInColor(noise, app.info));
   });
-  const numbers = live(
-    () => {
-      const noise = Array.from(app.drawing.value?.noise ?? []);
-      const first = noise.slice(0, 4).map((value) => value.toFixed(2));
-      return `${noise.length} random numbers, the first: ${first.join(", ")} ...`;
-    },
-    { class: "small" },
-  );
+  const numbers = () => {
+    const noise = Array.from(app.drawing.value?.noise ?? []);
+    const first = noise.slice(0, 4).map((value) => value.toFixed(2));
+    return `${noise.length} random numbers, the first: ${first.join(", ")} ...`;
+  };
   const undo = button("Undo all", () => app.change({ noiseCells: [], noisePatches: [] }));
   const other = button("Other noise", () =>
     app.change({ seed: (app.state.peek().seed + 1) % 2 ** 32 }),
   );
-  exhibit(
-    element,
-    [
-      "A picture begins as random numbers: this is all that the seed decides. The same " +
-        "noise and the same words give the same picture, to the last pixel.",
-      "Paint over some cells, or take half of the noise from another seed. The thing " +
-        "moves, turns, or changes what the words leave open. Other words keep this noise.",
-    ],
+  element.append(
     row(
       [cells.element, "The noise, in color: paint here"],
       [before, "From the seed's own noise"],
       [after, "From this noise"],
     ),
     div("tools", field("Brush", brush), swaps(app), div("buttons", undo, other)),
-    numbers,
+    live(numbers, { class: "small" }),
   );
 }
 
-export const panel: Panel = { id: "noise", title: "Everything begins as noise", mount };
+export const panel: Panel = { id: "noise", mount };

@@ -1,15 +1,32 @@
 /** Numbers to pixels. Arrays are row by row, as in the engine. */
 
+import type { App } from "../app";
 import type { ModelInfo } from "../engine/types";
 
 type Color = readonly [number, number, number];
 
+/** The latents whose picture a canvas waits for. */
+const awaited = new WeakMap<HTMLCanvasElement, Float32Array>();
+
 /** Puts pixels on a canvas, which takes their size; without pixels it is emptied. */
 export function paint(canvas: HTMLCanvasElement, pixels: ImageData | null): void {
+  awaited.delete(canvas);
   if (!pixels) return canvas.getContext("2d")!.clearRect(0, 0, canvas.width, canvas.height);
   if (canvas.width !== pixels.width) canvas.width = pixels.width;
   if (canvas.height !== pixels.height) canvas.height = pixels.height;
   canvas.getContext("2d")!.putImageData(pixels, 0, 0);
+}
+
+/** Puts decoded latents on a canvas, unless something newer has come for it. */
+export async function paintDecoded(
+  app: App,
+  canvas: HTMLCanvasElement,
+  latents: Float32Array,
+  change = (picture: ImageData) => picture,
+) {
+  awaited.set(canvas, latents);
+  const picture = await app.picture(latents);
+  if (awaited.get(canvas) === latents) paint(canvas, change(picture));
 }
 
 /** A picture from a function of the pixel's index. */
@@ -90,28 +107,17 @@ export function spotlight(picture: ImageData, map: Float32Array): ImageData {
   });
 }
 
-/** Where two pictures differ: dark where they do not. */
-export function changeOf(before: ImageData, after: ImageData): ImageData {
-  return draw(before.width, before.height, (i) => {
-    let sum = 0;
-    for (let c = 0; c < 3; c++) {
-      sum += Math.abs(before.data[4 * i + c]! - after.data[4 * i + c]!);
-    }
-    const light = Math.min(255, 24 + sum);
-    return [light, light, Math.min(255, 40 + sum * 0.8)];
-  });
-}
-
-/** How many pixels changed visibly. */
-export function countChanged(before: ImageData, after: ImageData): number {
+/** Where two pictures differ, dark where they do not; and how many pixels do visibly. */
+export function changeOf(before: ImageData, after: ImageData): [ImageData, number] {
   let count = 0;
-  for (let i = 0; i < before.data.length; i += 4) {
-    const most = Math.max(
-      ...[i, i + 1, i + 2].map((k) => Math.abs(before.data[k]! - after.data[k]!)),
-    );
-    if (most >= 8) count++;
-  }
-  return count;
+  const map = draw(before.width, before.height, (i) => {
+    const colors = [4 * i, 4 * i + 1, 4 * i + 2];
+    const changes = colors.map((k) => Math.abs(before.data[k]! - after.data[k]!));
+    const sum = changes.reduce((a, b) => a + b);
+    if (Math.max(...changes) >= 8) count++;
+    return [24 + sum, 24 + sum, 40 + sum * 0.8]; // a picture has no more than 255
+  });
+  return [map, count];
 }
 
 /** The part of the picture where a map has its most: "the middle on the left". */
@@ -123,14 +129,4 @@ export function regionOf(map: ArrayLike<number>): string {
   const row = ["upper part", "middle", "lower part"][third(Math.floor(at / side))]!;
   const column = ["on the left", "", "on the right"][third(at % side)]!;
   return `the ${row} ${column}`.trim();
-}
-
-/** The clean latents that a noise prediction implies: take the noise away, scale back. */
-export function guessOf(latents: Float32Array, noise: Float32Array, a: number) {
-  return latents.map((x, i) => (x - Math.sqrt(1 - a) * noise[i]!) / Math.sqrt(a));
-}
-
-/** The prediction without words, and `scale` times the way to the one with them. */
-export function guided(without: Float32Array, with_: Float32Array, scale: number) {
-  return without.map((value, i) => value + scale * (with_[i]! - value));
 }

@@ -1,13 +1,16 @@
 /** The picture as it would be with nothing hidden, painted or broken. */
 
-import { computed, effect, signal, type ReadonlySignal } from "@preact/signals-core";
+import { effect, signal } from "@preact/signals-core";
 import type { App } from "../app";
 import type { Order } from "../engine/types";
 import { DEFAULT_STATE } from "../state";
+import { canvas } from "./dom";
+import { paint } from "./pixels";
 
 const { noiseCells, noisePatches, words, latentCells, broken } = DEFAULT_STATE;
 export const NO_EDITS = { noiseCells, noisePatches, words, latentCells, broken };
 const withoutEdits = (order: Order): Order => ({ ...order, ...NO_EDITS });
+const keyOf = (order: Order) => JSON.stringify(withoutEdits(order));
 
 /** What somebody has changed by hand, in words. */
 export function editsOf(order: Order): string[] {
@@ -20,39 +23,34 @@ export function editsOf(order: Order): string[] {
   return edits.filter(([, isThere]) => isThere).map(([name]) => name);
 }
 
-/** The picture as far as it is drawn. */
-export function grownPicture(app: App): ImageData | null {
+const pictures = signal<Record<string, ImageData>>({});
+
+/** Keeps the picture of an order without edits: the one just drawn, or one drawn for it. */
+function keepPlain(app: App) {
   const drawing = app.drawing.value;
-  return drawing?.picture ?? drawing?.steps.at(-1)?.picture ?? null;
+  if (!drawing?.done || app.busy.value) return;
+  const key = keyOf(drawing.order);
+  const keep = ({ picture }: { picture: ImageData | null }) => {
+    if (picture) pictures.value = { ...pictures.peek(), [key]: picture };
+  };
+  const giveUp = () => undefined; // another drawing took its place
+  if (key in pictures.peek()) return;
+  if (JSON.stringify(drawing.order) === key) keep(drawing);
+  else app.engine.draw(withoutEdits(drawing.order), giveUp).then(keep, giveUp);
 }
 
-const made = new WeakMap<App, ReadonlySignal<ImageData | null>>();
+const watched = new WeakSet<App>();
 
-function makePlainPicture(app: App) {
-  const pictures = signal(new Map<string, ImageData>());
-  const keyOf = (order: Order) => JSON.stringify(withoutEdits(order));
-  const keep = (key: string, picture: ImageData | null) => {
-    if (picture) pictures.value = new Map(pictures.peek()).set(key, picture);
-  };
+/** Two canvases: the picture without edits, and the one as it is, as far as it is drawn. */
+export function beforeAndAfter(app: App, without: string, with_: string) {
+  const [before, after] = [canvas(without), canvas(with_)];
+  if (!watched.has(app)) effect(() => keepPlain(app));
+  watched.add(app);
   effect(() => {
     const drawing = app.drawing.value;
-    if (!drawing?.done || app.busy.value) return;
-    const key = keyOf(drawing.order);
-    if (pictures.peek().has(key)) return;
-    if (JSON.stringify(drawing.order) === key) return keep(key, drawing.picture);
-    const plain = app.engine.draw(withoutEdits(drawing.order), () => undefined);
-    const giveUp = () => undefined; // another drawing took its place
-    plain.then(({ picture }) => keep(key, picture), giveUp);
+    const plain = drawing && pictures.value[keyOf(drawing.order)];
+    paint(before, plain ?? null);
+    paint(after, drawing?.picture ?? drawing?.steps.at(-1)?.picture ?? null);
   });
-  return computed(() => {
-    const order = app.drawing.value?.order;
-    return order ? (pictures.value.get(keyOf(order)) ?? null) : null;
-  });
-}
-
-/** Taken from drawings that were seen already, or drawn once the edited one is done. */
-export function plainPicture(app: App): ReadonlySignal<ImageData | null> {
-  const plain = made.get(app) ?? makePlainPicture(app);
-  made.set(app, plain);
-  return plain;
+  return [before, after] as const;
 }

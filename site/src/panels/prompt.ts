@@ -3,34 +3,16 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Sampler } from "../engine/types";
-import {
-  button,
-  canvas,
-  choice,
-  div,
-  field,
-  fill,
-  h,
-  live,
-  slider,
-  textInput,
-} from "./dom";
+import texts from "../texts.json";
+import { button, canvas, choice, div, field, figure } from "./dom";
+import { fill, h, live, slider, textInput } from "./dom";
 import { latentsInColor, paint } from "./pixels";
 import { editsOf, NO_EDITS } from "./plain";
-import { EXAMPLES, GROUPS, putWord, type Group } from "./words";
+import { GROUPS, putWord, type Group } from "./words";
 
-const SAMPLERS: Record<Sampler, string> = {
-  ddim: "DDIM",
-  euler: "Euler",
-  "dpm++": "DPM-Solver++",
-  lcm: "four-step model",
-};
-const NAMES: Record<Group, string> = {
-  things: "Things",
-  colors: "Colors",
-  places: "Places",
-  between: "Together",
-};
+/** Name, and what it does. */
+const SAMPLERS = texts.samplers as unknown as Record<Sampler, [string, string]>;
+
 
 function chipList(chips: HTMLElement[], label: string) {
   const items = chips.map((chip) => h("li", {}, chip));
@@ -51,17 +33,16 @@ function chips(app: App, group: Group) {
       chip.ariaPressed = String(text.includes(` ${chip.textContent} `));
     }
   });
-  const title = h("span", { class: "label", "aria-hidden": "true" }, NAMES[group]);
-  return div("chip-row", title, chipList(list, NAMES[group]));
+  const title = h("span", { class: "label", "aria-hidden": "true" }, group);
+  return div("chip-row", title, chipList(list, group));
 }
 
 function examples(app: App) {
-  const known = EXAMPLES.map((prompt) =>
+  const known = texts.examples.map((prompt) =>
     button(prompt, () => app.change({ prompt, words: [] }), { class: "chip" }),
   );
-  const title = "Prompts to begin with";
-  const props = { class: "examples" };
-  return h("details", props, h("summary", {}, title), chipList(known, title));
+  const title = h("summary", {}, "Prompts to begin with");
+  return h("details", { class: "examples" }, title, chipList(known, "Prompts"));
 }
 
 type NumberName = "seed" | "steps" | "guidance";
@@ -95,7 +76,8 @@ function samplerField(app: App) {
     option.hidden = !app.info.samplers.includes(option.value as Sampler);
   }
   effect(() => fill(select, app.state.value.sampler));
-  return field("Sampler: how to step", select);
+  const about = live(() => SAMPLERS[app.state.value.sampler][1], { class: "small" });
+  return field("Sampler: how to step", select, div("explained", select, about));
 }
 
 function textField(app: App, name: "prompt" | "negative", label: string) {
@@ -123,33 +105,19 @@ function stage(app: App) {
   const left = live(() => (atEnd(app) ? own : `${own}, ${when()}`));
   const right = live(() => (atEnd(app) ? "The picture" : `The guess, ${when()}`));
   const time = live(() => {
-    const { done, milliseconds } = app.drawing.value ?? {
-      done: false,
-      milliseconds: 0,
-    };
-    return done ? `${(milliseconds / 1000).toFixed(1)} s on this device` : "drawing";
+    const drawing = app.drawing.value;
+    if (!drawing?.done) return "drawing";
+    return `${(drawing.milliseconds / 1000).toFixed(1)} s on this device`;
   });
   effect(() => {
     const step = app.step.value;
     const end = atEnd(app);
     if (!step) return;
     paint(noisy, latentsInColor(end?.latents ?? step.latents, app.info));
-    if (end?.picture) return paint(large, end.picture);
-    void app.picture(step.guess).then((picture) => {
-      if (app.step.peek() === step) paint(large, picture);
-    });
+    paint(large, end?.picture ?? step.picture);
   });
-  const figures = [
-    h("figure", { class: "noisy" }, noisy, h("figcaption", {}, left)),
-    h("span", { class: "arrow", "aria-hidden": "true" }),
-    h(
-      "figure",
-      { class: "guess" },
-      large,
-      h("figcaption", { class: "under" }, right, time),
-    ),
-  ];
-  return div("stage", ...figures);
+  const arrow = h("span", { class: "arrow", "aria-hidden": "true" });
+  return div("stage", figure(noisy, left), arrow, figure(large, right, time));
 }
 
 /** A reminder at the picture of what was changed further down, and the way back. */
@@ -166,10 +134,9 @@ function reminder(app: App) {
 /** What has just happened, for those who cannot see it; said seldom. */
 function progress(app: App) {
   const words = () => {
-    const drawing = app.drawing.value;
-    if (!drawing) return "";
-    const { prompt, steps } = drawing.order;
-    return drawing.done ? `Drawn: ${prompt}, in ${steps} steps.` : `Drawing ${prompt}.`;
+    const { order, done } = app.drawing.value ?? {};
+    if (!order) return "";
+    return `${done ? "Drawn" : "Drawing"}: ${order.prompt}, in ${order.steps} steps.`;
   };
   return live(words, { class: "hidden", role: "status", id: "progress" });
 }
@@ -179,35 +146,25 @@ function mount(element: HTMLElement, app: App) {
   const line = div("line", textField(app, "prompt", "What shall it draw?"), draw);
   const said = live(() => app.said.value, { id: "said", role: "status" });
   const groups = (Object.keys(GROUPS) as Group[]).map((group) => chips(app, group));
-  const form = h(
-    "form",
-    { class: "ask" },
-    line,
-    said,
-    reminder(app),
-    ...groups,
-    examples(app),
-  );
+  const parts = [line, said, reminder(app), ...groups, examples(app)];
+  const form = h("form", { class: "ask" }, ...parts);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     app.draw();
   });
   const set = (name: NumberName) => (value: number) => app.change({ [name]: value });
   const dice = button("another", () => set("seed")(Math.floor(Math.random() * 1000)));
+  const steps = slider([1, 50, 1, 10], set("steps"));
+  const guidance = slider([0, 20, 0.5, 3], set("guidance"));
   const settings = div(
     "settings",
     setting(app, "seed", "Seed: which noise", dice),
-    setting(app, "steps", "Steps: how many", slider([1, 50, 1, 10], set("steps"))),
-    setting(
-      app,
-      "guidance",
-      "Guidance: how strictly",
-      slider([0, 20, 0.5, 3], set("guidance")),
-    ),
+    setting(app, "steps", "Steps: how many", steps),
+    setting(app, "guidance", "Guidance: how strictly", guidance),
     samplerField(app),
     textField(app, "negative", "Steer away from"),
   );
   element.append(form, stage(app), settings, progress(app));
 }
 
-export const panel: Panel = { id: "prompt", title: "From words to a picture", mount };
+export const panel: Panel = { id: "prompt", always: true, mount };

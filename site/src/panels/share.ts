@@ -2,7 +2,7 @@
 
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
-import { button, div, exhibit, field, h } from "./dom";
+import { button, div, field, h } from "./dom";
 
 function mount(element: HTMLElement, app: App) {
   const link = h("input", { id: "link", readonly: true });
@@ -21,15 +21,10 @@ function mount(element: HTMLElement, app: App) {
     if (!navigator.clipboard) return selected(); // as on a page without https
     navigator.clipboard.writeText(link.value).then(tell("Copied."), selected);
   });
-  exhibit(
-    element,
-    [
-      "This link holds all that you have set, painted and broken, and nothing about you.",
-      "Send it to somebody: the same picture will grow on their screen.",
-    ],
+  element.append(
     div("line", field("Link to this page as it is", link), copy),
     told,
   );
 }
 
-export const panel: Panel = { id: "share", title: "Send it to somebody", mount };
+export const panel: Panel = { id: "share", mount };

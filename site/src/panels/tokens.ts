@@ -3,7 +3,7 @@
 import { effect } from "@preact/signals-core";
 import type { App, Panel } from "../app";
 import type { Tokens } from "../engine/types";
-import { div, exhibit, field, h, live, textInput } from "./dom";
+import { div, field, h, live, textInput } from "./dom";
 
 /** What the tokens in use say, with start and end. */
 export function namesOf(tokens: Tokens): string[] {
@@ -36,26 +36,14 @@ function mount(element: HTMLElement, app: App) {
     const tokens = app.drawing.value?.tokens;
     if (tokens) list.replaceChildren(...pieces(tokens));
   });
-  const rest = live(
-    () => {
-      const tokens = app.drawing.value?.tokens;
-      const empty = app.info.maxTokens - (tokens ? namesOf(tokens).length : 0);
-      const all = `Every prompt is filled up to ${app.info.maxTokens} tokens`;
-      return `${all}: ${empty} more ends follow.`;
-    },
-    { class: "small" },
-  );
-  exhibit(
-    element,
-    [
-      "A network calculates, and words are no numbers. So each word is looked up in a " +
-        "list and becomes its place in that list: a token.",
-      "Type a word that the model has never met. It is cut into pieces that the list has.",
-    ],
-    list,
-    rest,
-    div("trial", field("Any words of yours", input), own),
-  );
+  const rest = () => {
+    const tokens = app.drawing.value?.tokens;
+    const empty = app.info.maxTokens - (tokens ? namesOf(tokens).length : 0);
+    const all = `Every prompt is filled up to ${app.info.maxTokens} tokens`;
+    return `${all}: ${empty} more ends follow.`;
+  };
+  element.append(list, live(rest, { class: "small" }));
+  element.append(div("trial", field("Any words of yours", input), own));
 }
 
-export const panel: Panel = { id: "tokens", title: "Words become numbers", mount };
+export const panel: Panel = { id: "tokens", mount };

@@ -1,30 +1,9 @@
 /** The words of the picture world in groups, and how a click puts one into a prompt. */
 
-const NOUNS =
-  "panda cat horse elephant monkey fish bird astronaut man temple house tree car boat " +
-  "taco apple ball star umbrella balloon";
-const COLORS = "red orange yellow green blue purple pink brown black white";
-const PLACES =
-  "at the beach,in the river,in the snow,at night,at sunset,on the grass," +
-  "in the desert,in the sky";
-const BETWEEN =
-  "riding,sitting on,eating,above,below,to the left of,to the right of,next to,and";
+import texts from "../texts.json";
 
-export type Group = "things" | "colors" | "places" | "between";
-export const GROUPS: Record<Group, string[]> = {
-  things: NOUNS.split(" "),
-  colors: COLORS.split(" "),
-  places: PLACES.split(","),
-  between: BETWEEN.split(","),
-};
-export const EXAMPLES = [
-  "an astronaut riding a horse",
-  "a red cat at the beach",
-  "three yellow stars at night",
-  "a panda eating a taco in the snow",
-  "a blue bird above a house",
-  "a green elephant at sunset",
-];
+export type Group = keyof typeof texts.words;
+export const GROUPS: Record<Group, string[]> = texts.words;
 
 const holds = (text: string, words: string) => ` ${text} `.includes(` ${words} `);
 const first = (text: string, group: string[]) =>

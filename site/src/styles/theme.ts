@@ -5,11 +5,13 @@ import "./explorer.css";
 const KEY = "sdlearn-theme";
 const page = document.documentElement;
 
-function stored(): string | null {
+/** A reader may forbid storage; a choice then lasts as long as the page. */
+function stored(theme?: string): string | null {
   try {
+    if (theme) localStorage.setItem(KEY, theme);
     return localStorage.getItem(KEY);
   } catch {
-    return null; // a reader may forbid storage
+    return null;
   }
 }
 
@@ -27,11 +29,7 @@ export function setUpTheme(button: HTMLElement) {
   };
   button.addEventListener("click", () => {
     page.dataset["theme"] = isDark() ? "light" : "dark";
-    try {
-      localStorage.setItem(KEY, page.dataset["theme"]);
-    } catch {
-      // the choice then lasts as long as the page
-    }
+    stored(page.dataset["theme"]);
     name();
   });
   name();

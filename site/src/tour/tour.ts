@@ -2,18 +2,15 @@
 
 import { effect } from "@preact/signals-core";
 import type { App } from "../app";
-import { button, div, h } from "../panels/dom";
+import { button, div, h, NARROW, visit } from "../panels/dom";
 import { FRESH, STOPS, type Stop } from "./stops";
 
 const page = document.documentElement;
 
 function goTo(id: string) {
   document.querySelectorAll(".visited").forEach((one) => one.classList.remove("visited"));
-  const panel = document.getElementById(id);
-  panel?.classList.add("visited");
-  const isNarrow = window.innerWidth < 640; // then the picture matters most
-  const part = isNarrow ? panel?.querySelector(".row, .stage") : panel;
-  (part ?? panel)?.scrollIntoView({ block: "start" });
+  const isNarrow = window.innerWidth < NARROW; // then the picture matters most
+  visit(id, isNarrow ? ".row, .stage" : undefined)?.classList.add("visited");
 }
 
 /** The choices, and what they say when one is needed and none was taken. */
@@ -28,11 +25,6 @@ function quiz(stop: Stop) {
     return picked ? Number(picked.value) : -1;
   };
   return { element, chosen };
-}
-
-function verdict(stop: Stop, chosen: number) {
-  if (chosen === stop.right) return "Right. ";
-  return `Not quite: it is “${stop.choices[stop.right]}”. `;
 }
 
 /** One stop's card: question, then answer, then the way on. */
@@ -55,21 +47,21 @@ function card(app: App, index: number, leave: () => void) {
       answer.textContent = "Choose first: a guess is enough.";
       return;
     }
-    app.change({ ...FRESH, ...stop.show });
+    app.change(FRESH);
+    app.change(stop.show);
     app.look({ step: -1, ...stop.look });
     goTo(stop.shown ?? stop.panel);
-    answer.replaceChildren(h("b", {}, verdict(stop, choice)), stop.answer);
+    const wrong = `Not quite: it is “${stop.choices[stop.right]}”. `;
+    const verdict = choice === stop.right ? "Right. " : wrong;
+    answer.replaceChildren(h("b", {}, verdict), stop.answer);
     reveal.hidden = true;
     next.hidden = false;
     next.focus({ preventScroll: true });
   }
 
   const place = h("span", {}, `Stop ${index + 1} of ${STOPS.length}`);
-  const head = div(
-    "head",
-    place,
-    button("Close", leave, { "aria-label": "Close the tour" }),
-  );
+  const close = button("Close", leave, { "aria-label": "Close the tour" });
+  const head = div("head", place, close);
   const title = h("h2", { id: "tour-title", tabindex: -1 }, stop.title);
   const ways = div("buttons", back, reveal, next);
   return { parts: [head, title, element, answer, ways], title };
