@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["chart_of", "code_of", "marked", "folded", "Hints"]
 
-# %% ../nbs/21o_chart.ipynb #c0dd9677
+# %% ../nbs/21o_chart.ipynb #3ba4e543
 import ast
 import html
 import inspect
@@ -24,7 +24,7 @@ from .pictures import described
 from .readings import has_pictures, known_pictures
 
 
-# %% ../nbs/21o_chart.ipynb #8856e8b2
+# %% ../nbs/21o_chart.ipynb #da8e37fb
 def _prompts_of(patient):
     "Three prompts: held-out ones, those of the training, or ours."
     if patient.held_out:
@@ -44,7 +44,7 @@ def _samples(patient):
     return samples.clamp(-1, 1), labels
 
 
-# %% ../nbs/21o_chart.ipynb #83314f62
+# %% ../nbs/21o_chart.ipynb #b2f815c2
 _MEASURES = ("mean of red", "mean of green", "mean of blue", "spread")
 
 
@@ -86,7 +86,7 @@ def _draw_statistics(axes, samples, usual):
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-# %% ../nbs/21o_chart.ipynb #ee3da9d7
+# %% ../nbs/21o_chart.ipynb #149e13ed
 def _stacked(pictures):
     "Pictures below each other, on white."
     width = max(picture.width for picture in pictures)
@@ -125,7 +125,7 @@ def chart_of(
     return described(_stacked(rows), alt)
 
 
-# %% ../nbs/21o_chart.ipynb #4b834e99
+# %% ../nbs/21o_chart.ipynb #e085d3be
 def code_of(
     draw: Callable | None,  # a drawing function; None is the package's own
 ) -> str:  # empty if there is nothing to read
@@ -158,7 +158,7 @@ def folded(
     return f"<details><summary>A hint</summary>{inside}</details>"
 
 
-# %% ../nbs/21o_chart.ipynb #2240e365
+# %% ../nbs/21o_chart.ipynb #92f81d8c
 class Hints(VBox):
     "A page, and below it a button that shows one hint after the other."
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["tells_apart", "Case", "case", "complaints"]
 
-# %% ../nbs/21_clinic.ipynb #7a5f6992
+# %% ../nbs/21_clinic.ipynb #0d674b3d
 import html
 import json
 import math
@@ -23,7 +23,7 @@ from .faults import planted, repaired
 from .readings import QUESTIONS, reading
 
 
-# %% ../nbs/21_clinic.ipynb #b2c8b2f2
+# %% ../nbs/21_clinic.ipynb #653df73e
 @cache
 def _texts():
     "What is told of each case, from easy to hard."
@@ -43,7 +43,7 @@ class _Told(str):
         return textwrap.fill(str(self), 100)
 
 
-# %% ../nbs/21_clinic.ipynb #30d57dfd
+# %% ../nbs/21_clinic.ipynb #2b18f604
 @cache
 def _number(test, fault, in_health=False):
     "What a test gives with a fault, or after its repair."
@@ -72,7 +72,7 @@ def tells_apart(
     return QUESTIONS[test].exact and distance > QUESTIONS[test].slack
 
 
-# %% ../nbs/21_clinic.ipynb #7eea3384
+# %% ../nbs/21_clinic.ipynb #7bed85fa
 def _in_figures(number):
     "A number as one reads it, to three digits."
     if math.isinf(number):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["PROMPTS", "LOOP_QUESTIONS", "draw_with", "heard_by", "rms", "Question"]
 
-# %% ../nbs/21k_hearing.ipynb #143af9ae
+# %% ../nbs/21k_hearing.ipynb #0a3f7377
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from .parts import change_settings
 from .pipeline import generate
 from .schedulers import fresh_scheduler
 
-# %% ../nbs/21k_hearing.ipynb #45255b76
+# %% ../nbs/21k_hearing.ipynb #89403d01
 PROMPTS = ["a red cat at the beach", "a blue car", "a panda in the snow"]
 
 
@@ -63,7 +63,7 @@ def heard_by(
     return listen(parts, patient.draw or _stock, PROMPTS, seed)
 
 
-# %% ../nbs/21k_hearing.ipynb #3a44262f
+# %% ../nbs/21k_hearing.ipynb #1829fdf0
 def _median(numbers):
     return torch.tensor(numbers).median().item()
 
@@ -119,7 +119,7 @@ def _guidance(patient):
     return _median(step_error(heard, kind, found)[1])
 
 
-# %% ../nbs/21k_hearing.ipynb #320437ce
+# %% ../nbs/21k_hearing.ipynb #5824ef16
 def rms(
     difference: torch.Tensor,  # of any shape
 ) -> float:
@@ -166,7 +166,7 @@ def _two_seeds(patient):
     return rms(draw_with(patient, PROMPTS, 0) - draw_with(patient, PROMPTS, 1))
 
 
-# %% ../nbs/21k_hearing.ipynb #fe17e1b0
+# %% ../nbs/21k_hearing.ipynb #5cda41a9
 @dataclass(frozen=True)
 class Question:
     "A test: what it asks, who answers, and what counts as the same number."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["QUESTIONS", "known_pictures", "has_pictures", "reading"]
 
-# %% ../nbs/21l_readings.ipynb #5e8fb5a4
+# %% ../nbs/21l_readings.ipynb #2c4201e1
 import math
 from copy import deepcopy
 from dataclasses import replace
@@ -28,7 +28,7 @@ from .probe import (
 )
 
 
-# %% ../nbs/21l_readings.ipynb #7f292c16
+# %% ../nbs/21l_readings.ipynb #d7a758b8
 def known_pictures(
     patient: Patient,  # whose training to look at
     n: int = 32,  # how many, at most
@@ -105,7 +105,7 @@ def _another_prompt(patient):
     return rms(probe.ask(captions[1:] + captions[:1]) - answer) / rms(answer)
 
 
-# %% ../nbs/21l_readings.ipynb #9ba1688c
+# %% ../nbs/21l_readings.ipynb #ee58aaa5
 def _filled_with(parts, token):
     "The same parts, whose prompts are filled up with another token."
     tokenizer = deepcopy(parts.tokenizer)
@@ -133,7 +133,7 @@ def _largest_number(patient):
     return largest / torch.finfo(torch.float16).max
 
 
-# %% ../nbs/21l_readings.ipynb #57e93dbb
+# %% ../nbs/21l_readings.ipynb #759957ca
 def _last_losses(patient):
     "The mean of the last ten losses; infinite if one of them is no number."
     losses = patient.losses.get("unet") or next(iter(patient.losses.values()))
@@ -186,7 +186,7 @@ def _nearest(patient):
     return (nearest / usual).item()
 
 
-# %% ../nbs/21l_readings.ipynb #bacf2bba
+# %% ../nbs/21l_readings.ipynb #2321f098
 QUESTIONS = LOOP_QUESTIONS | {
     "decoder input": Question(
         "How large is the spread of what the decoder gets, over that of encoded pictures?",
@@ -259,7 +259,7 @@ QUESTIONS = LOOP_QUESTIONS | {
 }
 
 
-# %% ../nbs/21l_readings.ipynb #02ab52fc
+# %% ../nbs/21l_readings.ipynb #81c29661
 def reading(
     question: str,  # one of `QUESTIONS`
     patient: Patient,  # who is asked

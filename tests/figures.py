@@ -78,6 +78,7 @@ FLOORS = [
     "runs",
     "race",
     "listen",
+    "guesses",
     "overheard",
     "probe",
     "records",

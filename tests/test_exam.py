@@ -11,8 +11,9 @@ import torch
 from sdlearn.conditioning import tiny_scheduler
 from sdlearn.core import make_generator, randn, to_tensor
 from sdlearn.exam import FAULTS, Patient, examine, look_over
+from sdlearn.guesses import ddim_shares, fitted_shares
 from sdlearn.guidance import guide
-from sdlearn.listen import ddim_shares, fitted_shares, listen
+from sdlearn.listen import listen
 from sdlearn.overheard import guidance_heard, heard_faults
 from sdlearn.pipeline import generate
 from sdlearn.probe import make_probe, row_errors, world_pairs

@@ -5,6 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
+
+from sdlearn.paintbox import png_of
 
 pytest.importorskip(
     "playwright.sync_api", reason="no playwright here: pip install playwright"
@@ -49,6 +52,13 @@ class Player:
         self.caption.filter(has_text=caption).wait_for()
         assert self.pictures.count() == count
         return self.caption.inner_text()
+
+    def choose(self, name, content):
+        """A file of the reader's own."""
+        with self.page.expect_file_chooser() as chooser:
+            self.app.get_by_role("button", name="File").click()
+        file = {"name": name, "mimeType": "image/png", "buffer": content}
+        chooser.value.set_files(file)
 
     def paint(self):
         """A stroke from left to right, and wait until Python has had time for it."""
@@ -106,6 +116,14 @@ def play_through(page):
     alert = player.app.get_by_role("alert")
     alert.filter(has_text="seed must be a whole number").wait_for()
     assert player.pictures.count() == 6
+    # A file
+    player.choose("diary.txt", b"Dear diary")
+    alert.filter(has_text="diary.txt is damaged or no picture").wait_for()
+    player.choose("red.png", png_of(Image.new("RGB", (90, 60), "red")))
+    player.app.get_by_text("Starts from red.png").wait_for()
+    player.press("Noise")
+    player.press("Draw")
+    alert.filter(has_text="seed must be a whole number").wait_for()
     # Is it legible?
     legible = [alert, player.caption, player.app.get_by_label("Prompt")]
     legible += [player.app.get_by_text("Starts from"), player.pictures.first]
