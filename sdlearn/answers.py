@@ -18,7 +18,7 @@ __all__ = [
     "copy_tests",
 ]
 
-# %% ../nbs/21i_answers.ipynb #1f95a38a
+# %% ../nbs/21i_answers.ipynb #178fdede
 from contextlib import contextmanager
 from math import isfinite
 
@@ -36,7 +36,7 @@ from .probe import (
 from .text import known_words
 
 
-# %% ../nbs/21i_answers.ipynb #b9048689
+# %% ../nbs/21i_answers.ipynb #9824f4ce
 def number_tests(
     probe: Probe,  # known latents in known noise
 ):  # pairs of (fault or None, sentence)
@@ -63,7 +63,7 @@ def time_tests(
     yield fault, f"{text} (healthy: about 70%; untrained: 3% or more)"
 
 
-# %% ../nbs/21i_answers.ipynb #16f75903
+# %% ../nbs/21i_answers.ipynb #b38752c2
 def what_is_untrained(
     coded: Coded,  # pictures through the VAE
     best: float,  # least of the errors that any reading gives, see `reading_errors`
@@ -93,7 +93,7 @@ def reading_tests(
     yield "prediction-type" if wrong else None, text
 
 
-# %% ../nbs/21i_answers.ipynb #1ba5ca70
+# %% ../nbs/21i_answers.ipynb #1ccc81cf
 def knows_world(
     parts: Parts,  # whose tokenizer is asked
     captions: list[str],  # of the picture world
@@ -125,7 +125,7 @@ def channel_tests(
     yield fault, f"{text} (healthy: each above 0.1)"
 
 
-# %% ../nbs/21i_answers.ipynb #21aa7f79
+# %% ../nbs/21i_answers.ipynb #156e2ac8
 def empty_tests(
     probe: Probe,  # known latents in known noise
     right: torch.Tensor,  # (b,) errors with the right captions
@@ -145,7 +145,7 @@ def empty_tests(
     yield fault, f"{text}: none is {share:.0%} of the way to wrong (healthy: below 40%)"
 
 
-# %% ../nbs/21i_answers.ipynb #1a1cc255
+# %% ../nbs/21i_answers.ipynb #22d49993
 @contextmanager
 def filled_with(
     tokenizer,  # CLIPTokenizer
@@ -178,7 +178,7 @@ def filling_tests(
         yield "padding-token" if gain > 0.03 and z > 3 else None, text
 
 
-# %% ../nbs/21i_answers.ipynb #508ec31b
+# %% ../nbs/21i_answers.ipynb #40556ecb
 def birth_tests(
     parts: Parts,  # whose UNet and VAE are trained
 ):  # pairs of (fault or None, sentence)
@@ -197,7 +197,7 @@ def birth_tests(
     yield "frozen-layer" if born else None, text
 
 
-# %% ../nbs/21i_answers.ipynb #b2928039
+# %% ../nbs/21i_answers.ipynb #4b171bdd
 def _nearest(pictures, others):
     "The squared distance of each picture to the nearest of others, which is not itself."
     distances = torch.cdist(pictures.flatten(1), others.flatten(1)).square()

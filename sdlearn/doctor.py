@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["Report", "examine_folder", "run_doctor"]
 
-# %% ../nbs/21b_doctor.ipynb #077aff46
+# %% ../nbs/21b_doctor.ipynb #b7c793df
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,15 +20,16 @@ from .exam import FAULTS, Look, Patient, look_over
 from .records import moment_tests
 from .together import TextAndUNet
 
-# %% ../nbs/21b_doctor.ipynb #42f055db
+# %% ../nbs/21b_doctor.ipynb #866ea3b8
 _STAGES = ("clip", "vae", "decoder", "unet")  # files of a training's folder
 
 
 def _is_training(folder):
     "Is this the folder of a training, and not a model?"
+    if (folder / "model_index.json").exists():
+        return False
     files = [folder / f"{stage}.safetensors" for stage in _STAGES]
-    is_model = (folder / "model_index.json").exists()
-    return not is_model and any(file.is_file() for file in files)
+    return any(file.is_file() for file in files)
 
 
 def _read(path):
@@ -52,15 +53,23 @@ class _Pairs:
 def _first_pairs(folder, n=64):
     "What a training learned from, if its recipe says so and it is still there."
     path = folder / "recipe.json"
-    recipe = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    recipe = json.loads(text)
     if "seed" not in recipe or "data" in recipe:
         return None
-    pairs = [open_data(seed=recipe["seed"])[i] for i in range(n)]
-    images = torch.stack([picture for picture, _ in pairs])
-    return _Pairs([caption for _, caption in pairs], images)
+    world = open_data(seed=recipe["seed"])
+    captions = []
+    images = []
+    for i in range(n):
+        image, caption = world[i]
+        captions.append(caption)
+        images.append(image)
+    return _Pairs(captions, torch.stack(images))
 
 
-# %% ../nbs/21b_doctor.ipynb #abd2aaab
+# %% ../nbs/21b_doctor.ipynb #9d195bf1
 def _averages(tensors, network):
     "The averaged weights of a checkpoint, by the names that a network gives them."
     averaged = {}
@@ -75,8 +84,12 @@ def _averages(tensors, network):
 def _below(averaged, part):
     "The averaged weights of one part, by their names in it."
     start = f"{part}."
-    mine = [name for name in averaged if name.startswith(start)]
-    return {name.removeprefix(start): averaged[name] for name in mine}
+    found = {}
+    for name, weight in averaged.items():
+        if name.startswith(start):
+            inside = name.removeprefix(start)
+            found[inside] = weight
+    return found
 
 
 def _compare_with(parts, stages):
@@ -92,13 +105,14 @@ def _compare_with(parts, stages):
     return {part: weights for part, weights in averaged.items() if weights}
 
 
-# %% ../nbs/21b_doctor.ipynb #91451f9a
+# %% ../nbs/21b_doctor.ipynb #449ea297
 def _not_finite(name, tensors):
     "A look at each tensor that holds what is no number."
     for place, tensor in tensors.items():
         if place == "losses":
             continue
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+        finite = tensor.isfinite()
+        if not finite.all():
             text = f"{name}: {place} holds numbers that are not finite"
             yield Look("numbers", text, "fp16-overflow")
             return
@@ -116,17 +130,19 @@ def _look_at_stages(stages):
 def _schedule_look(parts):
     "How much of a picture is left at the last timestep; this is no fault by itself."
     alphas_cumprod = parts.scheduler.alphas_cumprod
+    steps = len(alphas_cumprod)
     left = alphas_cumprod[-1].item()
-    terminal = left / (1 - left) if left < 1 else float("inf")
+    share = left**0.5
+    ratio = left / (1 - left)
     kind = parts.scheduler.config.get("prediction_type", "epsilon")
     text = (
-        f"{len(alphas_cumprod)} timesteps, read as {kind}; at the last one "
-        f"{left**0.5:.1%} of the picture is left (signal-to-noise ratio {terminal:.4f})"
+        f"{steps} timesteps, read as {kind}; at the last one "
+        f"{share:.1%} of the picture is left (signal-to-noise ratio {ratio:.4f})"
     )
     return Look("schedule", text)
 
 
-# %% ../nbs/21b_doctor.ipynb #0648aad6
+# %% ../nbs/21b_doctor.ipynb #1d1e1d98
 @dataclass(frozen=True)
 class Report:
     "What a doctor saw."
@@ -139,41 +155,61 @@ class Report:
         "Looks at what is wrong."
         return [look for look in self.looks if look.fault]
 
+    @property
+    def faults(self) -> list[str]:
+        "What is wrong, each once."
+        names = [look.fault for look in self.findings]
+        return list(dict.fromkeys(names))
+
     def __str__(self):
         "Lines to print: all that was looked at, then what is wrong."
         lines = [self.name]
         for look in self.looks:
             mark = "ILL" if look.fault else "   "
             lines.append(f"{mark} {look.what}: {look.seen}")
-        if not self.findings:
+        for fault in self.faults:
+            what = FAULTS[fault]
+            lines.append(f"Found: {fault}. {what}")
+        if not self.faults:
             lines.append("Nothing found.")
-        for fault in dict.fromkeys(look.fault for look in self.findings):
-            lines.append(f"Found: {fault}. {FAULTS[fault]}")
         return "\n".join(lines)
 
     def to_json(self) -> str:
         "The same for programs."
-        faults = dict.fromkeys(look.fault for look in self.findings)
         looks = [asdict(look) for look in self.looks]
-        content = dict(name=self.name, faults=list(faults), looks=looks)
+        content = dict(name=self.name, faults=self.faults, looks=looks)
         return json.dumps(content, indent=1)
 
 
-# %% ../nbs/21b_doctor.ipynb #c295b5d8
+# %% ../nbs/21b_doctor.ipynb #d6cdb8ae
 def _examine_training(folder, model):
     "A training, and the model beside it if there is one."
-    paths = {stage: folder / f"{stage}.safetensors" for stage in _STAGES}
-    stages = {name: _read(path) for name, path in paths.items() if path.is_file()}
-    parts = load_parts(str(model), dtype=torch.float32) if model else None
+    stages = {}
+    losses = {}
+    for stage in _STAGES:
+        path = folder / f"{stage}.safetensors"
+        if path.is_file():
+            stages[stage] = _read(path)
+            losses[stage] = stages[stage]["losses"].tolist()
+    patient = Patient(None, losses=losses)
     latents = folder / "latents.safetensors"
-    patient = Patient(
-        parts,
-        losses={name: tensors["losses"].tolist() for name, tensors in stages.items()},
-        training=_first_pairs(folder) if parts else None,
-        averaged=_compare_with(parts, stages) if parts else {},
-        latents=_read(latents)["latents"] if latents.is_file() else None,
-    )
-    return [*_look_at_stages(stages), *look_over(patient)], parts
+    if latents.is_file():
+        patient.latents = _read(latents)["latents"]
+    if model is not None:
+        patient.parts = load_parts(str(model), dtype=torch.float32)
+        patient.training = _first_pairs(folder)
+        patient.averaged = _compare_with(patient.parts, stages)
+    looks = list(_look_at_stages(stages))
+    looks += look_over(patient)
+    return looks, patient.parts
+
+
+def _model_beside(training):
+    "The model that a training made, if it is there."
+    name = training.name.removesuffix("-training")
+    model = training.with_name(name)
+    is_there = (model / "model_index.json").is_file()
+    return model if is_there else None
 
 
 def examine_folder(
@@ -184,10 +220,9 @@ def examine_folder(
     folder = Path(folder)
     training = folder.with_name(f"{folder.name}-training")
     if _is_training(folder):
-        model = folder.with_name(folder.name.removesuffix("-training"))
-        is_there = model != folder and (model / "model_index.json").is_file()
-        looks, parts = _examine_training(folder, model if is_there else None)
-    elif _is_training(training) and folder.is_dir():
+        model = _model_beside(folder)
+        looks, parts = _examine_training(folder, model)
+    elif folder.is_dir() and _is_training(training):
         looks, parts = _examine_training(training, folder)
     else:
         parts = load_parts(str(folder), dtype=torch.float32)
@@ -197,7 +232,7 @@ def examine_folder(
     return Report(str(folder), looks)
 
 
-# %% ../nbs/21b_doctor.ipynb #53c91fb6
+# %% ../nbs/21b_doctor.ipynb #c974e08f
 def run_doctor(
     folder: str,  # see `examine_folder`
     as_json: bool = False,  # for programs, in place of lines to read

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["FAULTS", "Patient", "Look", "Finding", "look_over", "examine"]
 
-# %% ../nbs/21c_exam.ipynb #b7af3755
+# %% ../nbs/21c_exam.ipynb #674a3640
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -40,7 +40,7 @@ from .records import (
     split_tests,
 )
 
-# %% ../nbs/21c_exam.ipynb #5eed1dd3
+# %% ../nbs/21c_exam.ipynb #0f50e5bb
 FAULTS = {  # slug: what it is
     "scheduler-stepped-twice": "The scheduler's step is taken twice for one answer of the UNet.",
     "wrong-coefficient": "The sampler mixes sample and noise in other shares than its equation says.",
@@ -65,7 +65,7 @@ FAULTS = {  # slug: what it is
 }
 
 
-# %% ../nbs/21c_exam.ipynb #f65350c2
+# %% ../nbs/21c_exam.ipynb #dedae49f
 @dataclass
 class Patient:
     "What a practitioner has before him. All but the model may be unknown."
@@ -101,7 +101,7 @@ class Finding:
     evidence: str  # a sentence with the numbers
 
 
-# %% ../nbs/21c_exam.ipynb #aae72266
+# %% ../nbs/21c_exam.ipynb #73cae2d8
 def _looks(what, tests):
     "Pairs of (fault or None, sentence) as looks."
     return [Look(what, sentence, fault) for fault, sentence in tests]
@@ -129,7 +129,7 @@ def _look_at_training(patient):
         yield from _looks("split", split_tests(captions, patient.held_out))
 
 
-# %% ../nbs/21c_exam.ipynb #1e2723eb
+# %% ../nbs/21c_exam.ipynb #826c4676
 def _known_pairs(patient):
     "Pictures and captions to ask about: the training's own, or the world's."
     images = getattr(patient.training, "images", None)
@@ -138,9 +138,11 @@ def _known_pairs(patient):
         n = min(32, len(images), len(captions))
         return images[:n].float(), list(captions[:n]), True
     parts = patient.parts
-    is_small = max(world_pairs(parts, 1)[0].shape) <= 128
+    images, _ = world_pairs(parts, 1)
+    is_small = max(images.shape) <= 128
     images, captions = world_pairs(parts, 32 if is_small else 4)
-    return images, captions, knows_world(parts, captions)
+    known = knows_world(parts, captions)
+    return images, captions, known
 
 
 def _look_at_model(patient):
@@ -152,32 +154,39 @@ def _look_at_model(patient):
     images, captions, known = _known_pairs(patient)
     seen = coded(parts, images)
     factor = parts.vae.config.scaling_factor or 1.0
-    probe = make_probe(parts, seen.latents * factor, captions)
+    latents = seen.latents * factor
+    probe = make_probe(parts, latents, captions)
     numbers = _looks("numbers", number_tests(probe))
     yield from numbers
     if numbers[0].fault:
         return
     yield from _looks("time", time_tests(probe))
     errors = reading_errors(probe)
-    best = min(errors.values())
-    if not 0.8 < seen.spread < 1.25:  # a wrong factor is no lack of training
-        rescaled = make_probe(parts, seen.latents * factor / seen.spread, captions)
-        best = min(best, *reading_errors(rescaled).values())
+    # A wrong factor is no lack of training, so a right one is tried, too.
+    rescaled = make_probe(parts, latents / seen.spread, captions)
+    best = min(*errors.values(), *reading_errors(rescaled).values())
     untrained = what_is_untrained(seen, best)
     if untrained:
-        yield Look("training", "untrained: " + "; ".join(untrained))
+        why = "; ".join(untrained)
+        yield Look("training", f"untrained: {why}")
         return
+    yield from _look_at_learned(probe, seen, known, errors)
+
+
+def _look_at_learned(probe, seen, known, errors):
+    "What the answers of a trained model tell."
+    parts = probe.parts
     declared = parts.scheduler.config.get("prediction_type", "epsilon")
     yield from _looks("prediction type", reading_tests(errors, declared))
     yield from _looks("scaling factor", spread_tests(seen, known))
     yield from _looks("channels", channel_tests(seen))
-    right = row_errors(probe, captions)
+    right = row_errors(probe, probe.captions)
     yield from _looks("words", empty_tests(probe, right))
     yield from _looks("filling", filling_tests(probe, right))
     yield from _looks("weights", birth_tests(parts))
 
 
-# %% ../nbs/21c_exam.ipynb #08868ed9
+# %% ../nbs/21c_exam.ipynb #b5f51222
 _SPOKEN = ["a red car", "two cats", "a blue house at the beach"]
 
 
@@ -185,7 +194,8 @@ def _look_at_loop(patient):
     "What a function that draws asks of the networks."
     if patient.draw is None:
         return
-    first, second = (listen(patient.parts, patient.draw, _SPOKEN, s) for s in (0, 1))
+    first = listen(patient.parts, patient.draw, _SPOKEN, seed=0)
+    second = listen(patient.parts, patient.draw, _SPOKEN, seed=1)
     found = heard_faults(first, second)
     yield from _looks("drawing", found)
     if not found:
@@ -209,7 +219,7 @@ def _look_at_copies(patient):
     yield from _looks("copies", copy_tests(drawn.cpu(), images))
 
 
-# %% ../nbs/21c_exam.ipynb #961dd970
+# %% ../nbs/21c_exam.ipynb #9b0150f2
 _OF_MODEL = [
     "fp16-overflow",
     "time-embedding-dropped",

@@ -50,7 +50,7 @@ def my_draw(
     return pixels / 127.5 - 1
 
 
-# %% ../nbs/21a_faults.ipynb #fault008
+# %% ../nbs/21a_faults.ipynb #fault009
 _STEP = """        latents = scheduler.step(noise_pred, t, latents).prev_sample
 """
 _OWN_STEP = """        a = scheduler.alphas_cumprod[t]
@@ -80,7 +80,7 @@ _SLIPS = {  # fault: what stands in the loop, what is written in its place
 }
 
 
-# %% ../nbs/21a_faults.ipynb #fault010
+# %% ../nbs/21a_faults.ipynb #fault011
 def _in_four_steps():
     "The same model, drawing in four steps."
     parts = replace(shipped_parts())
@@ -102,7 +102,7 @@ def _with_large_latents():
     return replace(shipped_parts(), vae=vae)
 
 
-# %% ../nbs/21a_faults.ipynb #fault011
+# %% ../nbs/21a_faults.ipynb #fault012
 _MODELS = {
     "scheduler-stepped-twice": _in_four_steps,
     "scaling-factor": _with_large_latents,
@@ -132,7 +132,7 @@ def _drawing(
     return Patient(replace(parts), draw=_loop(slug, is_ill))
 
 
-# %% ../nbs/21a_faults.ipynb #fault013
+# %% ../nbs/21a_faults.ipynb #fault014
 PROMPTS = [
     "a red cat at the beach",
     "a blue car",
@@ -167,7 +167,7 @@ def _colors_right(patient):
     return _share_right(patient, "noun", "color")
 
 
-# %% ../nbs/21a_faults.ipynb #fault014
+# %% ../nbs/21a_faults.ipynb #fault015
 def _spreads_given(
     layer,  # of one of his networks
     patient,  # who draws
@@ -204,7 +204,7 @@ def _decoded_spread(patient):
     return spreads[0] * vae.config.scaling_factor
 
 
-# %% ../nbs/21a_faults.ipynb #fault015
+# %% ../nbs/21a_faults.ipynb #fault016
 def _share_of(is_so):
     "How many of many numbers are so."
     return is_so.float().mean().item()
@@ -225,7 +225,7 @@ def _change_by_seed(patient):
     return change.mean().item()
 
 
-# %% ../nbs/21a_faults.ipynb #fault016
+# %% ../nbs/21a_faults.ipynb #fault017
 _WIDE = "largest spread that the UNet is given, pure noise having 1"
 _NARROW = "smallest spread that the UNet is given, pure noise having 1"
 _DECODED = "spread of what is decoded, that of true pictures being 1"
@@ -252,7 +252,7 @@ SYMPTOMS = {  # fault: what is measured, the healthy bound, the ill bound
 }
 
 
-# %% ../nbs/21a_faults.ipynb #fault018
+# %% ../nbs/21a_faults.ipynb #fault019
 def _check_fault(slug):
     "A ValueError for a fault that there is not."
     if slug not in FAULTS:

@@ -5,23 +5,23 @@
 # %% auto #0
 __all__ = ["EXACT", "guidance_heard", "heard_faults"]
 
-# %% ../nbs/21f_overheard.ipynb #f6393e72
+# %% ../nbs/21f_overheard.ipynb #fb63a877
 from statistics import median
 
 import torch
 
-from .listen import (
-    Heard,
+from .guesses import (
     ddim_shares,
     fitted_shares,
+    last_level,
     levels_at,
     noises_of,
-    last_level,
     step_error,
     step_guesses,
 )
+from .listen import Heard
 
-# %% ../nbs/21f_overheard.ipynb #c1e7bce6
+# %% ../nbs/21f_overheard.ipynb #3d5a75d9
 EXACT = 1e-5  # the right guess: about 1e-7; a wrong one: 2e-3 or more
 
 _OF_GUESS = {  # what a guess means: fault, and how the sample moves
@@ -40,7 +40,8 @@ def _step_errors(heard):
     "How far each guess is from what was heard."
     errors = {}
     for name, (kind, shares) in step_guesses(heard).items():
-        errors[name] = step_error(heard, kind, shares)[0]
+        error, _ = step_error(heard, kind, shares)
+        errors[name] = error
     return errors
 
 
@@ -48,18 +49,21 @@ def _wrong_step(heard):
     "Is another guess than the right one exact?"
     errors = _step_errors(heard)
     best = min(errors, key=errors.get)
-    if errors[best] < EXACT and errors[best] < 0.1 * errors["right"]:
-        other = step_guesses(heard)["prediction-type"][0]
+    least = errors[best]
+    right = errors["right"]
+    if least < EXACT and least < 0.1 * right:
+        other, _ = step_guesses(heard)["prediction-type"]
         slug, movement = _OF_GUESS[best]
+        movement = movement.format(other=other)
         yield (
             slug,
             (
-                f"Each sample moves {movement.format(other=other)} "
-                f"(error {errors[best]:.1g}; as it should: {errors['right']:.1g})."
+                f"Each sample moves {movement} "
+                f"(error {least:.1g}; as it should: {right:.1g})."
             ),
         )
-    elif errors["right"] > EXACT:
-        yield from _wrong_shares(heard, errors["right"])
+    elif right > EXACT:
+        yield from _wrong_shares(heard, right)
 
 
 def _wrong_shares(heard, error):
@@ -67,44 +71,48 @@ def _wrong_shares(heard, error):
     unexplained, fitted = fitted_shares(heard)
     if unexplained > EXACT:
         return  # randomness or memory: another kind of sampler
-    right = step_guesses(heard)["right"][1]
-    gaps = [abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in zip(fitted, right)]
-    k = gaps.index(max(gaps))
-    found, wanted = fitted[k], [share.item() for share in right[k]]
+    _, right = step_guesses(heard)["right"]
+    gap = torch.tensor(fitted) - torch.tensor(right)
+    worst = gap.abs().sum(dim=1).argmax()
+    t = heard.questions[worst].t
+    of_sample, of_noise = fitted[worst]
+    sample_wanted, noise_wanted = right[worst]
     yield (
         "wrong-coefficient",
         (
-            f"At t = {heard.questions[k].t:.0f} a step mixes {found[0]:.3f} of the sample "
-            f"and {found[1]:.3f} of the noise; the equation says {wanted[0]:.3f} and "
-            f"{wanted[1]:.3f} (error {error:.1g})."
+            f"At t = {t:.0f} a step mixes {of_sample:.3f} of the sample and "
+            f"{of_noise:.3f} of the noise; the equation says {sample_wanted:.3f} and "
+            f"{noise_wanted:.3f} (error {error:.1g})."
         ),
     )
 
 
-# %% ../nbs/21f_overheard.ipynb #0400bf89
+# %% ../nbs/21f_overheard.ipynb #7eb000cf
 def _order(heard):
     "Timesteps fall, and each is asked about once."
     told = [question.t for question in heard.questions]
-    again = sum(a == b for a, b in zip(told, told[1:]))
-    if len(set(told)) == 1 and len(told) > 1:
-        yield "timesteps", f"The UNet is told t = {told[0]:.0f} at every step."
-    elif again > 0.3 * len(told) and told[0] == told[1]:  # Heun's come later
-        yield "scheduler-stepped-twice", f"{again} of {len(told)} timesteps come twice."
-    elif told[0] < told[-1]:
-        yield (
-            "timesteps",
-            f"They rise from {told[0]:.0f} to {told[-1]:.0f}: they must fall.",
-        )
+    first = told[0]
+    last = told[-1]
+    steps = len(told)
+    again = steps - len(set(told))
+    if again == steps - 1 > 0:
+        yield "timesteps", f"The UNet is told t = {first:.0f} at every step."
+    elif again > 0.3 * steps and first == told[1]:  # Heun's come later
+        yield "scheduler-stepped-twice", f"{again} of {steps} timesteps come twice."
+    elif first < last:
+        yield "timesteps", f"They rise from {first:.0f} to {last:.0f}: they must fall."
 
 
 def _same_noise(heard, again):
     "Two seeds, two noises."
-    first, second = (one.questions[0].sample for one in (heard, again))
-    if first.shape == second.shape and torch.allclose(first, second):
+    first = heard.questions[0].sample
+    second = again.questions[0].sample
+    comparable = first.shape == second.shape
+    if comparable and torch.allclose(first, second):
         yield "fixed-noise", "Two seeds begin with the very same noise."
 
 
-# %% ../nbs/21f_overheard.ipynb #f13fec35
+# %% ../nbs/21f_overheard.ipynb #ef0fb169
 def guidance_heard(
     heard: Heard,  # from `listen`
 ) -> float:  # the guidance scale; nan if the steps are not understood
@@ -116,36 +124,46 @@ def guidance_heard(
 
 def _away(heard):
     "Does guidance lead away from the prompt?"
-    scale, wanted = guidance_heard(heard), heard.parts.settings.guidance_scale
+    scale = guidance_heard(heard)
+    wanted = heard.parts.settings.guidance_scale
     if not scale < -0.05:
         return
-    swapped = abs(scale - (1 - wanted)) < abs(scale + wanted)
+    from_swapped = abs(scale - (1 - wanted))
+    from_negative = abs(scale + wanted)
+    text_first = heard.questions[0].text_first
     text = f"The prompt's direction is taken {scale:.2f} times"
-    if swapped or heard.questions[0].text_first:
-        yield "prompts-swapped", f"{text}, which is 1 - s for s = {1 - scale:.2f}."
+    if text_first or from_swapped < from_negative:
+        meant = 1 - scale
+        yield "prompts-swapped", f"{text}, which is 1 - s for s = {meant:.2f}."
     else:
         yield "guidance-sign", f"{text}, which is -s for s = {-scale:.2f}."
 
 
-# %% ../nbs/21f_overheard.ipynb #b001263a
+# %% ../nbs/21f_overheard.ipynb #e660e99c
 def _last_latents(heard):
     "Where the last step of a right loop leads."
-    last, scheduler = heard.questions[-1], heard.parts.scheduler
+    last = heard.questions[-1]
+    scheduler = heard.parts.scheduler
     kind = scheduler.config.get("prediction_type", "epsilon")
     uncond, direction = noises_of(last, heard, kind)
-    noise = uncond + guidance_heard(heard) * direction
-    level = levels_at(scheduler, [last.t])[0]
-    of_sample, of_noise = ddim_shares(level, last_level(scheduler))
+    scale = guidance_heard(heard)
+    noise = uncond + scale * direction
+    level = levels_at(scheduler, [last.t])
+    end = last_level(scheduler)
+    of_sample, of_noise = ddim_shares(level, end)
     return of_sample * last.sample + of_noise * noise
 
 
 def _scale(heard):
     "By how much were the last latents multiplied before the decoder?"
     latents = _last_latents(heard)
-    if latents.shape != heard.latents.shape or latents.isnan().any():
+    given = heard.latents
+    if latents.shape != given.shape or latents.isnan().any():
         return
-    found = (heard.latents * latents).sum() / latents.square().sum()
-    wanted = 1 / (heard.parts.vae.config.get("scaling_factor") or 1.0)
+    size = latents.square().sum()
+    found = (given * latents).sum() / size
+    factor = heard.parts.vae.config.get("scaling_factor") or 1.0
+    wanted = 1 / factor
     if abs(found / wanted - 1) > 0.03:  # healthy: below 0.001
         yield (
             "scaling-factor",
@@ -156,34 +174,42 @@ def _scale(heard):
         )
 
 
-# %% ../nbs/21f_overheard.ipynb #5bb6beba
+# %% ../nbs/21f_overheard.ipynb #c5c6b12c
 def _line(pictures, decoded):
     "Slope and offset from decoded to pictures, and the share that no line explains."
     inside = pictures.abs() < 0.98  # what is cut off tells nothing
-    x, y = decoded[inside], pictures[inside]
-    both = torch.stack([x, torch.ones_like(x)], dim=1)
-    slope, offset = (torch.linalg.pinv(both) @ y).tolist()
+    x = decoded[inside]
+    y = pictures[inside]
+    ones = torch.ones_like(x)
+    columns = torch.stack([x, ones], dim=1)
+    fitted = torch.linalg.pinv(columns) @ y
+    slope, offset = fitted.tolist()
     rest = y - slope * x - offset
-    return slope, offset, (rest.var() / y.var()).item()
+    unexplained = rest.var() / y.var()
+    return slope, offset, unexplained.item()
 
 
 def _pictures(heard):
     "Are the pictures what the decoder gave?"
-    pictures, decoded = heard.pictures, heard.decoded
+    pictures = heard.pictures
+    decoded = heard.decoded
     if pictures.shape != decoded.shape:
         return
+    swapped = decoded.flip(1)
     slope, offset, rest = _line(pictures, decoded)
-    of_swapped = _line(pictures, decoded.flip(1))
-    if of_swapped[2] < 0.1 * rest:
-        slope, offset, _ = of_swapped
+    other_slope, other_offset, other_rest = _line(pictures, swapped)
+    if other_rest < 0.1 * rest:
+        slope = other_slope
+        offset = other_offset
         yield (
             "channels-swapped",
             (
                 "The pictures are what the decoder gave with red and blue changed: "
-                f"{of_swapped[2]:.1%} unexplained, and {rest:.0%} if they stay."
+                f"{other_rest:.1%} unexplained, and {rest:.0%} if they stay."
             ),
         )
-    if not 0.8 < slope < 1.25 or abs(offset) > 0.1:
+    is_same_size = 0.8 < slope < 1.25
+    if not is_same_size or abs(offset) > 0.1:
         yield (
             "pictures-not-normalised",
             (
@@ -193,41 +219,42 @@ def _pictures(heard):
         )
 
 
-# %% ../nbs/21f_overheard.ipynb #589cef5d
+# %% ../nbs/21f_overheard.ipynb #59ff0525
 def _padding(heard):
     "Is the filling behind the end of the prompts the tokenizer's?"
     tokenizer = heard.parts.tokenizer
-    longest, wanted = tokenizer.model_max_length, tokenizer.pad_token_id
+    longest = tokenizer.model_max_length
+    wanted = tokenizer.pad_token
+    end = tokenizer.eos_token_id
     for row in heard.input_ids:
-        end = row.tolist().index(tokenizer.eos_token_id)
-        filling = row[end + 1 :]
-        if len(row) < longest:
-            yield (
-                "padding-token",
-                f"A prompt of {len(row)} tokens is not filled to {longest}.",
-            )
+        ids = row.tolist()
+        length = len(ids)
+        filling = ids[ids.index(end) + 1 :]
+        found = set(tokenizer.convert_ids_to_tokens(filling))
+        if length < longest:
+            text = f"A prompt of {length} tokens is not filled up to {longest}."
+            yield "padding-token", text
             return
-        if (filling != wanted).any():
-            found = tokenizer.convert_ids_to_tokens(filling[0].item())
-            text = f"Prompts are filled up with {found!r}, and the tokenizer says "
-            yield "padding-token", text + f"{tokenizer.pad_token!r}."
+        if found - {wanted}:
+            token = min(found - {wanted})
+            text = f"Prompts are filled up with {token}; the tokenizer says {wanted}."
+            yield "padding-token", text
             return
 
 
 def _not_finite(heard):
     "NaN or infinite numbers, and where they come first."
     for question in heard.questions:
-        if not question.text.isfinite().all():
-            yield (
-                "fp16-overflow",
-                f"The UNet's answer at t = {question.t:.0f} is not finite.",
-            )
+        finite = question.text.isfinite()
+        if not finite.all():
+            t = question.t
+            yield "fp16-overflow", f"The UNet's answer at t = {t:.0f} is not finite."
             return
     if not heard.decoded.isfinite().all():
         yield "fp16-overflow", "What the decoder gave is not finite."
 
 
-# %% ../nbs/21f_overheard.ipynb #70266c1d
+# %% ../nbs/21f_overheard.ipynb #cfa1a0b8
 def heard_faults(
     heard: Heard,  # from `listen`
     again: Heard,  # the same with another seed
@@ -236,8 +263,12 @@ def heard_faults(
     broken = list(_not_finite(heard))
     if broken:
         return broken
-    found = [*_order(heard), *_same_noise(heard, again), *_padding(heard)]
-    if not found or found[0][0] not in ("timesteps", "scheduler-stepped-twice"):
+    found = list(_order(heard))
+    if not found:  # else the steps tell nothing more
         found += _wrong_step(heard)
-        found += [*_away(heard), *_scale(heard)]
-    return [*found, *_pictures(heard)]
+        found += _away(heard)
+        found += _scale(heard)
+    found += _same_noise(heard, again)
+    found += _padding(heard)
+    found += _pictures(heard)
+    return found

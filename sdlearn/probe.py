@@ -16,8 +16,9 @@ __all__ = [
     "largest_number",
 ]
 
-# %% ../nbs/21g_probe.ipynb #fe1c5ecd
+# %% ../nbs/21g_probe.ipynb #f83327c8
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch.nn import functional as F
@@ -29,24 +30,37 @@ from .parts import Parts, Settings
 from .schedule import add_noise, velocity
 
 
-# %% ../nbs/21g_probe.ipynb #ca8a7cb8
+# %% ../nbs/21g_probe.ipynb #05a877b1
 def world_pairs(
     parts: Parts,  # whose size the pictures get
     n: int = 32,  # how many
     seed: int = 2_000,  # of the scenes
 ) -> tuple:  # pictures (n, 3, h, w) in [-1, 1], n captions
     "Pictures of the world with their captions, in the size that a model draws."
-    pairs = [WorldData(seed, split=None)[i] for i in range(n)]
-    images = torch.stack([picture for picture, _ in pairs])
+    world = WorldData(seed, split=None)
+    images = []
+    captions = []
+    for i in range(n):
+        image, caption = world[i]
+        images.append(image)
+        captions.append(caption)
+    images = torch.stack(images)
+    pixels = _drawn_size(parts)
+    if pixels != list(images.shape[2:]):
+        images = F.interpolate(images, size=pixels, mode="bicubic")
+        images = images.clamp(-1, 1)
+    return images, captions
+
+
+def _drawn_size(parts):
+    "Height and width of what a model usually draws, in pixels."
     size = parts.unet.config.sample_size
     sides = size if isinstance(size, list | tuple) else (size, size)
-    pixels = [side * vae_scale_factor(parts.vae) for side in sides]
-    if pixels != list(images.shape[2:]):
-        images = F.interpolate(images, size=pixels, mode="bicubic").clamp(-1, 1)
-    return images, [caption for _, caption in pairs]
+    factor = vae_scale_factor(parts.vae)
+    return [side * factor for side in sides]
 
 
-# %% ../nbs/21g_probe.ipynb #b1ba2935
+# %% ../nbs/21g_probe.ipynb #6dbb8298
 @dataclass
 class Coded:
     "Pictures as a VAE codes them."
@@ -68,15 +82,19 @@ def coded(
     vae = parts.vae
     images = images.to(vae.device, vae.dtype)
     dist = vae.encode(images).latent_dist
-    of_picture = dist.mean.float().var(dim=(0, 2, 3))
+    means = dist.mean.float()
+    of_picture = means.var(dim=(0, 2, 3))
     of_noise = dist.var.float().mean(dim=(0, 2, 3))
-    spread = (of_picture + of_noise).mean().sqrt() * (vae.config.scaling_factor or 1.0)
-    lost = F.mse_loss(vae.decode(dist.mean).sample, images) / images.var()
-    informed = (of_picture / (of_picture + of_noise)).tolist()
-    return Coded(dist.mean.float(), informed, spread.item(), lost.item())
+    both = of_picture + of_noise
+    informed = of_picture / both
+    factor = vae.config.scaling_factor or 1.0
+    spread = factor * both.mean().sqrt()
+    decoded = vae.decode(dist.mean).sample
+    lost = F.mse_loss(decoded, images) / images.var()
+    return Coded(means, informed.tolist(), spread.item(), lost.item())
 
 
-# %% ../nbs/21g_probe.ipynb #9204da98
+# %% ../nbs/21g_probe.ipynb #7762dec2
 @dataclass
 class Probe:
     "Latents in noise that is known."
@@ -91,14 +109,17 @@ class Probe:
     def embeds(self, captions):
         "What the UNet reads of n captions, (b, n, d)."
         rounds = len(self.t) // len(captions)
-        return self.parts.embed(captions).repeat(rounds, 1, 1)
+        embeds = self.parts.embed(captions)
+        return embeds.repeat(rounds, 1, 1)
 
     @torch.no_grad()
     def ask(self, captions, t=None):
         "The UNet's answer to all rows with n captions, (b, 4, h/8, w/8)."
         plain = Settings(guidance_scale=1.0)
-        denoise = self.parts.denoiser(self.embeds(captions), None, plain)
-        return denoise(self.noisy, self.t if t is None else t)
+        embeds = self.embeds(captions)
+        denoise = self.parts.denoiser(embeds, None, plain)
+        t = self.t if t is None else t
+        return denoise(self.noisy, t)
 
     @property
     def targets(self):
@@ -116,27 +137,34 @@ def make_probe(
 ) -> Probe:
     "Latents at timesteps from nearly clean to nearly noise."
     generator = make_generator(0)
-    latents = latents.to(parts.device, parts.dtype).repeat(rounds, 1, 1, 1)
+    latents = latents.to(parts.device, parts.dtype)
+    latents = latents.repeat(rounds, 1, 1, 1)
     last = parts.scheduler.config.num_train_timesteps
-    t = torch.linspace(0.05 * last, 0.95 * last, len(latents)).long()
-    t = t[torch.randperm(len(t), generator=generator)].to(parts.device)
+    t = torch.linspace(0.05 * last, 0.95 * last, len(latents))
+    order = torch.randperm(len(t), generator=generator)
+    t = t.long()[order].to(parts.device)
     noise = randn(latents.shape, generator, parts.device, parts.dtype)
-    noisy = add_noise(latents, noise, t, parts.scheduler.alphas_cumprod)
+    alphas_cumprod = parts.scheduler.alphas_cumprod
+    noisy = add_noise(latents, noise, t, alphas_cumprod)
     return Probe(parts, captions, latents, noise, noisy, t)
 
 
-# %% ../nbs/21g_probe.ipynb #6324e184
+# %% ../nbs/21g_probe.ipynb #e0370900
 def _rulers(probe):
     "The mean error of the best answer that knows the level and the spread of the latents alone."
-    a = probe.parts.scheduler.alphas_cumprod.to(probe.t.device)[probe.t].float()
-    spread = probe.latents.float().square().mean()
+    alphas_cumprod = probe.parts.scheduler.alphas_cumprod
+    a = alphas_cumprod.to(probe.t.device)[probe.t].float()
     rest = 1 - a
+    spread = probe.latents.float().square().mean()
     noisy = a * spread + rest  # variance of what the UNet sees
+    of_noise = a * spread / noisy
+    of_picture = rest * spread / noisy
     shared = a * rest * (1 - spread) ** 2
+    of_velocity = a + rest * spread - shared / noisy
     return dict(
-        epsilon=(a * spread / noisy).mean(),
-        v_prediction=(a + rest * spread - shared / noisy).mean(),
-        sample=(rest * spread / noisy).mean(),
+        epsilon=of_noise.mean(),
+        v_prediction=of_velocity.mean(),
+        sample=of_picture.mean(),
     )
 
 
@@ -146,11 +174,13 @@ def reading_errors(
     dict
 ):  # by reading: error as a share of that of an answer that knows the level alone
     "How well the UNet's answer fits each thing that it may be meant as."
-    answer, rulers = probe.ask(probe.captions), _rulers(probe)
+    answer = probe.ask(probe.captions).float()
+    rulers = _rulers(probe)
     errors = {}
     for reading, target in probe.targets.items():
-        error = F.mse_loss(answer.float(), target.float())
-        errors[reading] = (error / rulers[reading]).item()
+        error = F.mse_loss(answer, target.float())
+        share = error / rulers[reading]
+        errors[reading] = share.item()
     return errors
 
 
@@ -160,8 +190,10 @@ def row_errors(
 ) -> torch.Tensor:  # (b,)
     "The error of each row, as the model says that its answer is meant."
     kind = probe.parts.scheduler.config.get("prediction_type", "epsilon")
-    gap = probe.ask(captions) - probe.targets[kind]
-    return gap.float().square().flatten(1).mean(1).cpu()
+    target = probe.targets[kind]
+    gap = probe.ask(captions) - target
+    squares = gap.float().square()
+    return squares.mean(dim=(1, 2, 3)).cpu()
 
 
 def z_score(
@@ -169,19 +201,24 @@ def z_score(
 ) -> float:
     "How many standard errors the mean of differences is from zero."
     error = differences.std() / len(differences) ** 0.5
-    return (differences.mean() / error.clamp_min(1e-12)).item()
+    error = error.clamp_min(1e-12)
+    z = differences.mean() / error
+    return z.item()
 
 
-# %% ../nbs/21g_probe.ipynb #b3ae1bb9
+# %% ../nbs/21g_probe.ipynb #3971e3e5
 def effect_of_time(
     probe: Probe,  # known latents in known noise
 ) -> float:  # 0: the timestep changes nothing
     "How much the answer changes if the same rows are called early and late."
     last = probe.parts.scheduler.config.num_train_timesteps
-    early, late = (torch.full_like(probe.t, round(s * last)) for s in (0.1, 0.8))
+    early = torch.full_like(probe.t, round(0.1 * last))
+    late = torch.full_like(probe.t, round(0.8 * last))
     first = probe.ask(probe.captions, early)
-    gap = probe.ask(probe.captions, late) - first
-    return (gap.norm() / first.norm().clamp_min(1e-12)).item()
+    second = probe.ask(probe.captions, late)
+    gap = (second - first).norm()
+    size = first.norm().clamp_min(1e-12)
+    return (gap / size).item()
 
 
 @torch.no_grad()
@@ -189,35 +226,43 @@ def largest_number(
     probe: Probe,  # known latents in known noise
 ) -> tuple[float, str]:  # nan if one is not finite; the layer that it comes from
     "The largest number inside UNet and decoder while they work."
-    networks = dict(unet=probe.parts.unet, vae=probe.parts.vae)
     largest = {}
-
-    def hear(name, output):
-        if torch.is_tensor(output):
-            largest[name] = output.float().abs().max().item()
-
     hooks = []
-    for part, network in networks.items():
+    for part in ("unet", "vae"):
+        network = getattr(probe.parts, part)
         for name, layer in network.named_modules():
-            place = f"{part}.{name}"
-            hook = lambda _, __, out, place=place: hear(place, out)  # noqa: E731
+            hook = _size_hook(largest, f"{part}.{name}")
             hooks.append(layer.register_forward_hook(hook))
     try:
         _work(probe)
     finally:
         for hook in hooks:
             hook.remove()
-    broken = [name for name, value in largest.items() if not value < float("inf")]
-    where = broken[0] if broken else max(largest, key=largest.get)
-    return (float("nan") if broken else largest[where]), where
+    for name, value in largest.items():
+        if not isfinite(value):
+            return value, name
+    name = max(largest, key=largest.get)
+    return largest[name], name
+
+
+def _size_hook(largest, name):
+    "A hook that keeps the largest number of a layer's answer."
+
+    def hear(layer, inputs, output):
+        if torch.is_tensor(output):
+            size = output.float().abs().max()
+            largest[name] = size.item()
+
+    return hear
 
 
 def _work(probe):
     "One pass of UNet and decoder, whatever comes out."
     parts = probe.parts
-    few = slice(0, 8)
-    embeds = parts.embed(probe.captions[:1]).repeat(len(probe.t[few]), 1, 1)
-    asked = probe.noisy[few], probe.t[few]
+    noisy = probe.noisy[:8]
+    t = probe.t[:8]
+    embeds = parts.embed(probe.captions[:1])
+    embeds = embeds.repeat(len(t), 1, 1)
     if not parts.reads_guidance:
-        parts.ask_unet(*asked, encoder_hidden_states=embeds)
-    parts.decode(probe.latents[few])
+        parts.ask_unet(noisy, t, encoder_hidden_states=embeds)
+    parts.decode(probe.latents[:8])

@@ -14,51 +14,73 @@ __all__ = [
     "moment_tests",
 ]
 
-# %% ../nbs/21h_records.ipynb #bb78d115
+# %% ../nbs/21h_records.ipynb #897d6b73
 import math
 from statistics import fmean
 
 import torch
 
 
-# %% ../nbs/21h_records.ipynb #8526ec38
+# %% ../nbs/21h_records.ipynb #e53d1569
 def loss_tests(
     losses: dict,  # name of a network: one number for each batch
 ):  # pairs of (fault or None, sentence)
     "Is each loss finite, and does it stay below its start?"
     for name, curve in losses.items():
-        lost = [i for i, loss in enumerate(curve) if not math.isfinite(loss)]
-        if lost:
-            yield (
-                "learning-rate",
-                f"the loss of {name} is not finite at batch {lost[0]}",
-            )
-            continue
-        if len(curve) < 4:
-            continue
-        first, third = fmean(curve[: min(5, len(curve) // 2)]), len(curve) // 3
-        last, highest = fmean(curve[-third:]), max(curve)
-        begins_empty = 0.8 < curve[0] < 1.6  # an answer of zero has an error of 1
-        text = (
-            f"{name}: loss {first:.3g} at first, {last:.3g} in the last third, "
-            f"{highest:.3g} at most (healthy: never 2.5 times the first, "
-            "and below 0.85 in the end if it begins near 1)"
-        )
-        is_flat = len(curve) >= 50 and begins_empty and last > 0.85 * curve[0]
-        fault = "learning-rate" if highest > 2.5 * first or is_flat else None
-        yield fault, text
+        lost = _first_not_finite(curve)
+        if lost is not None:
+            text = f"the loss of {name} is not finite at batch {lost}"
+            yield "learning-rate", text
+        elif len(curve) >= 4:
+            yield _falls(name, curve)
 
 
-# %% ../nbs/21h_records.ipynb #21b824ef
+def _first_not_finite(curve):
+    "The first batch whose loss is no number, or None."
+    for batch, loss in enumerate(curve):
+        if not math.isfinite(loss):
+            return batch
+    return None
+
+
+def _falls(name, curve):
+    "Does a loss fall, or at least not jump?"
+    beginning = min(5, len(curve) // 2)
+    third = len(curve) // 3
+    first = fmean(curve[:beginning])
+    last = fmean(curve[-third:])
+    highest = max(curve)
+    text = (
+        f"{name}: loss {first:.3g} at first, {last:.3g} in the last third, "
+        f"{highest:.3g} at most (healthy: never 2.5 times the first, "
+        "and below 0.85 in the end if it begins near 1)"
+    )
+    jumps = highest > 2.5 * first
+    # An answer of zero has an error of 1.
+    begins_empty = 0.8 < curve[0] < 1.6
+    stays = last > 0.85 * curve[0]
+    is_flat = len(curve) >= 50 and begins_empty and stays
+    fault = "learning-rate" if jumps or is_flat else None
+    return fault, text
+
+
+# %% ../nbs/21h_records.ipynb #e21b11ba
 def moved_tests(
     network: str,  # its name
     before: dict,  # its state_dict before the training
     after: dict,  # the same after it
 ):  # pairs of (fault or None, sentence)
     "Did every tensor of weights move?"
-    names = [n for n, w in before.items() if n in after and w.is_floating_point()]
-    still = [n for n in names if torch.equal(before[n].cpu(), after[n].cpu())]
-    text = f"{network}: {len(still)} of {len(names)} tensors did not move (healthy: 0)"
+    weights = 0
+    still = []
+    for name, weight in before.items():
+        if name not in after or not weight.is_floating_point():
+            continue
+        weights += 1
+        now = after[name].cpu()
+        if torch.equal(weight.cpu(), now):
+            still.append(name)
+    text = f"{network}: {len(still)} of {weights} tensors did not move (healthy: 0)"
     if still:
         text += f", such as {still[0]}"
     yield "frozen-layer" if still else None, text
@@ -70,10 +92,13 @@ def average_tests(
     kept: dict,  # the weights that were kept
 ):  # pairs of (fault or None, sentence)
     "Are the weights that were kept the averaged ones?"
-    gap = size = 0.0
+    gap = 0.0
+    size = 0.0
     for name, average in averaged.items():
-        average, weight = (w.detach().float().cpu() for w in (average, kept[name]))
-        gap += (weight - average).square().sum().item()
+        average = average.detach().float().cpu()
+        weight = kept[name].detach().float().cpu()
+        difference = weight - average
+        gap += difference.square().sum().item()
         size += average.square().sum().item()
     apart = (gap / size) ** 0.5
     text = f"{network}: kept and averaged weights differ by {apart:.4f} of their size"
@@ -81,12 +106,13 @@ def average_tests(
     yield fault, f"{text} (healthy: below 0.001, which is rounding)"
 
 
-# %% ../nbs/21h_records.ipynb #b21b0315
+# %% ../nbs/21h_records.ipynb #573306b3
 def range_tests(
     images: torch.Tensor,  # (n, 3, h, w) that were trained on
 ):  # pairs of (fault or None, sentence)
     "Do pictures span -1 to 1?"
-    low, high = images.min().item(), images.max().item()
+    low = images.min().item()
+    high = images.max().item()
     wrong = low > -0.2 or high > 1.2
     text = f"training pictures span {low:.2f} to {high:.2f} (healthy: -1 to 1)"
     yield "pictures-not-normalised" if wrong else None, text
@@ -97,19 +123,30 @@ def color_tests(
     captions: list[str],  # n texts
 ):  # pairs of (fault or None, sentence)
     "Are pictures with the word red redder than those with the word blue?"
-    warmth = (images[:, 0] - images[:, 2]).float().mean(dim=(1, 2))
-    words = [set(caption.lower().split()) for caption in captions]
-    red, blue = (
-        warmth[torch.tensor([a in said and b not in said for said in words])]
-        for a, b in (("red", "blue"), ("blue", "red"))
-    )
+    red = _warmth(images, captions, word="red", without="blue")
+    blue = _warmth(images, captions, word="blue", without="red")
     if min(len(red), len(blue)) < 5:
         return
-    error = (red.var() / len(red) + blue.var() / len(blue)) ** 0.5
-    z = ((red.mean() - blue.mean()) / error.clamp_min(1e-9)).item()
-    text = f"red above blue: {red.mean():+.2f} in {len(red)} pictures of red things, "
-    text += f"{blue.mean():+.2f} in {len(blue)} of blue ones (z = {z:.1f}; healthy: above 0)"
+    variance = red.var() / len(red) + blue.var() / len(blue)
+    error = variance.sqrt().clamp_min(1e-9)
+    z = (red.mean() - blue.mean()) / error
+    text = (
+        f"red above blue: {red.mean():+.2f} in {len(red)} pictures of red things, "
+        f"{blue.mean():+.2f} in {len(blue)} of blue ones "
+        f"(z = {z:.1f}; healthy: above 0)"
+    )
     yield "channels-swapped" if z < -3 else None, text
+
+
+def _warmth(images, captions, word, without):
+    "How much more red than blue is in each picture with one word and not the other."
+    found = []
+    for image, caption in zip(images, captions):
+        said = caption.lower().split()
+        if word in said and without not in said:
+            more_red = image[0] - image[2]
+            found.append(more_red.float().mean())
+    return torch.tensor(found)
 
 
 def split_tests(
@@ -117,27 +154,39 @@ def split_tests(
     held_out: list[str],  # that are to test the model
 ):  # pairs of (fault or None, sentence)
     "Was anything that is held out trained on?"
-    known = {" ".join(text.lower().split()) for text in captions}
-    tests = [" ".join(text.lower().split()) for text in held_out]
-    leaked = [text for text in tests if text in known]
-    text = f"{len(leaked)} of {len(tests)} held-out captions are in the training (healthy: 0)"
+    known = {_plain(caption) for caption in captions}
+    leaked = []
+    for caption in held_out:
+        if _plain(caption) in known:
+            leaked.append(caption)
+    share = f"{len(leaked)} of {len(held_out)}"
+    text = f"{share} held-out captions are in the training (healthy: 0)"
     if leaked:
         text += f", such as {leaked[0]!r}"
     yield "leaky-split" if leaked else None, text
 
 
-# %% ../nbs/21h_records.ipynb #08c364e1
+def _plain(caption):
+    "A caption in lower case, its words one space apart."
+    words = caption.lower().split()
+    return " ".join(words)
+
+
+# %% ../nbs/21h_records.ipynb #3fcb6ae7
 def latent_tests(
     latents: torch.Tensor,  # (n, 4, h/8, w/8) that the UNet was trained on
 ):  # pairs of (fault or None, sentence)
     "Do all channels live, and is the spread one?"
-    by_channel = latents.float().std(dim=(0, 2, 3))
+    latents = latents.float()
+    by_channel = latents.std(dim=(0, 2, 3))
     spreads = ", ".join(f"{spread:.2f}" for spread in by_channel)
-    is_dead = by_channel.min() < 0.1 * by_channel.median()
+    usual = by_channel.median()
+    is_dead = by_channel.min() < 0.1 * usual
     text = f"channels of the training's latents spread by {spreads} (healthy: near 1)"
     yield "dead-latent-channel" if is_dead else None, text
-    spread = latents.float().std().item()
-    wrong = not 0.8 < spread < 1.25 and not is_dead
+    spread = latents.std().item()
+    is_one = 0.8 < spread < 1.25
+    wrong = not is_one and not is_dead
     text = f"the training's latents spread by {spread:.2f} (healthy: 0.8 to 1.25)"
     yield "scaling-factor" if wrong else None, text
 
@@ -147,12 +196,17 @@ def moment_tests(
     tensors: dict,  # of a training's checkpoint, see `save_state`
 ):  # pairs of (fault or None, sentence)
     "Has the optimizer seen a gradient of every tensor of weights?"
-    weights = sum(name.startswith("ema.") for name in tensors)
-    seen = set()
+    weights = 0
+    moved = set()
     for name, tensor in tensors.items():
-        is_moment = name.startswith("optimizer.") and not name.endswith(".step")
-        if is_moment and tensor.any():
-            seen.add(name.split(".")[1])
-    still = weights - len(seen)
+        kind, _, rest = name.partition(".")
+        if kind == "ema":
+            weights += 1
+        if kind != "optimizer" or name.endswith(".step"):
+            continue
+        place, _, _ = rest.partition(".")
+        if tensor.any():
+            moved.add(place)
+    still = weights - len(moved)
     text = f"{network}: {still} of {weights} tensors never had a gradient"
     yield "frozen-layer" if still > 0 else None, f"{text} (healthy: 0)"

@@ -71,7 +71,7 @@ _SLIPS = {  # fault: what stands in the loop, what is written in its place
 }
 
 
-# %% ../nbs/21d_trainings.ipynb #train010
+# %% ../nbs/21d_trainings.ipynb #train011
 def _new_unet():
     "A small UNet that knows nothing, always the same."
     torch.manual_seed(0)
@@ -108,7 +108,7 @@ def _run(
     return unet.eval(), before, losses, averaged
 
 
-# %% ../nbs/21d_trainings.ipynb #train011
+# %% ../nbs/21d_trainings.ipynb #train012
 def _trained(
     slip,  # one of `_SLIPS`, or None
     make_unet,  # function that gives a UNet
@@ -144,7 +144,7 @@ def _going_on(slug, is_ill):
     return _trained(slip, _learned_unet, steps=30)
 
 
-# %% ../nbs/21d_trainings.ipynb #train017
+# %% ../nbs/21d_trainings.ipynb #train018
 def _last_losses(patient):
     "The mean of the last ten."
     losses = patient.losses["unet"]
@@ -160,7 +160,7 @@ def _unmoved(patient):
     return fmean(still)
 
 
-# %% ../nbs/21d_trainings.ipynb #train022
+# %% ../nbs/21d_trainings.ipynb #train023
 def _to_nearest(patient):
     "From drawn pictures to the nearest training picture, a root mean square."
     prompts = patient.training.captions[:2] * 2
@@ -172,7 +172,7 @@ def _to_nearest(patient):
     return nearest.mean().item()
 
 
-# %% ../nbs/21d_trainings.ipynb #train026
+# %% ../nbs/21d_trainings.ipynb #train027
 def _against_average(patient):
     "The error of the weights, that of their average being 1."
     averaged = patient.averaged["unet"]
@@ -180,7 +180,7 @@ def _against_average(patient):
     return one_step_error(patient.parts) / error_of_average
 
 
-# %% ../nbs/21d_trainings.ipynb #train031
+# %% ../nbs/21d_trainings.ipynb #train032
 def my_split(
     captions,  # list of texts
     seed=0,  # of their order
@@ -220,7 +220,7 @@ def _leaked(patient):
     return fmean(leaked)
 
 
-# %% ../nbs/21d_trainings.ipynb #train035
+# %% ../nbs/21d_trainings.ipynb #train037
 TRAINED = {  # fault: function of (is_ill) that gives a patient
     "averaged-weights-forgotten": partial(_going_on, "averaged-weights-forgotten"),
     "learning-rate": partial(_from_nothing, "learning-rate"),

@@ -11,7 +11,7 @@ import torch
 from sdlearn.conditioning import tiny_scheduler
 from sdlearn.core import make_generator, randn, to_tensor
 from sdlearn.exam import FAULTS, Patient, examine, look_over
-from sdlearn.guesses import ddim_shares, fitted_shares
+from sdlearn.guesses import ddim_shares, fitted_shares, step_error, step_guesses
 from sdlearn.guidance import guide
 from sdlearn.listen import listen
 from sdlearn.overheard import guidance_heard, heard_faults
@@ -105,6 +105,14 @@ HEALTHY |= {name: partial(generated, scheduler=name) for name in SAMPLERS}
 @pytest.mark.parametrize("draw", HEALTHY.values(), ids=HEALTHY)
 def test_healthy_loops_of_all_kinds(small, draw):
     assert found(small, draw) == []
+
+
+def test_timesteps_between_two():
+    parts = build_parts("least", "v_prediction")
+    draw = partial(generated, scheduler="euler")
+    assert found(parts, draw) == []
+    heard = listen(parts, draw, TWO)
+    assert step_error(heard, *step_guesses(heard)["right"])[0] < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["tiny", "sd1", "sd2"])
