@@ -195,7 +195,9 @@ class Case:
                 return f"{lucky} {numbers} It would say the same of {rival}."
         why = self._told["why"]
         repair = self._told["repair"]
-        return f"Right, and shown: {numbers} {why} The repair: {repair}"
+        source = self._told["source"]
+        seen = f" Seen in {source}." if source else ""
+        return f"Right, and shown: {numbers} {why} The repair: {repair}{seen}"
 
 
 def case(

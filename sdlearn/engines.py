@@ -119,7 +119,7 @@ def lora_scales(
 
 # %% ../nbs/18a_engines.ipynb #8340e8af
 _TOLERANCE = 1e-4  # largest difference from PyTorch in any number
-_KEPT = 8  # files of networks, the newest
+_KEPT = 8  # files of networks, those used last
 
 
 def _runtime():
@@ -199,7 +199,7 @@ def _check_equal(network, run):
 
 
 def _forget_old(folder):
-    "Keeps the newest files; others are made again when they are asked for."
+    "Keeps the files used last; others are made again when they are asked for."
     found = sorted(folder.glob("*/network.onnx"), key=lambda o: o.stat().st_mtime)
     for path in found[:-_KEPT]:
         shutil.rmtree(path.parent, ignore_errors=True)
@@ -218,7 +218,7 @@ class OnnxEngine:
         folder = cache_folder() / "onnx"
         self.path = folder / _fingerprint(network) / "network.onnx"
         if self.path.exists():
-            self.path.touch()  # the newest ones are kept
+            self.path.touch()  # those used last are kept
         else:
             self._make(network)
             _forget_old(folder)

@@ -9,6 +9,7 @@ __all__ = [
     "pass_rate",
     "wilson_interval",
     "evaluate",
+    "paint_tasks",
     "score_pictures",
     "score_table",
     "frechet_distance",
@@ -17,10 +18,13 @@ __all__ = [
 
 # %% ../nbs/11_evaluate.ipynb #d9af8cab
 import math
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 from tqdm.auto import tqdm
 
+from .checks import check_whole
 from .judge import ROLES, check_words, perceive
 from .tasks import chance_scenes, drawings, task_prompts
 from .text import tokenize
@@ -82,12 +86,6 @@ def judgments(
     return [obeys(seen, prompt) for seen, prompt in pairs]
 
 
-def _share_obeyed(answers):
-    "The share of pictures that are right in every respect."
-    obedient = [all(answer.values()) for answer in answers]
-    return sum(obedient) / len(obedient)
-
-
 # %% ../nbs/11_evaluate.ipynb #f55a2df1
 def pass_rate(
     scorer,  # Scorer
@@ -95,7 +93,13 @@ def pass_rate(
     prompts,  # b texts
 ) -> float:  # share of pictures that obey their prompt in every respect
     "The share of pictures that are right in every respect, as the judge sees it."
-    return _share_obeyed(judgments(scorer, images, prompts))
+    answers = judgments(scorer, images, prompts)
+    return _mean(all(answer.values()) for answer in answers)
+
+
+def _mean(values):
+    values = list(values)
+    return sum(values) / len(values)
 
 
 # %% ../nbs/11_evaluate.ipynb #6d057f12
@@ -118,8 +122,7 @@ def wilson_interval(
 def _share(right):
     "A share of pictures with its interval."
     low, high = wilson_interval(sum(right), len(right))
-    score = sum(right) / len(right)
-    return {"score": score, "low": low, "high": high, "n": len(right)}
+    return {"score": _mean(right), "low": low, "high": high, "n": len(right)}
 
 
 # %% ../nbs/11_evaluate.ipynb #f1728111
@@ -138,28 +141,21 @@ def _judged(answers, prompts):
     return result | {"relations": relations}
 
 
-def _mean(values):
-    values = list(values)
-    return sum(values) / len(values)
-
-
 # %% ../nbs/11_evaluate.ipynb #7f5b438e
 def _bounds(scorer, task, prompts, scenes):
     "What true drawings score: of these prompts, with the task's question left to chance, of others."
+    if len(prompts) < 2:
+        raise ValueError(f"One prompt of {task!r} has no floor: ask two or more.")
     seen = perceive(scorer, drawings(scenes))
     others = []
     for step in range(1, min(len(seen), 10)):
         others += zip(seen, prompts[step:] + prompts[:step])
     lots = drawings(chance_scenes(task, scenes))
     return {
-        "floor": _mean(_obeyed(pair) for pair in others),
+        "floor": _mean(all(obeys(*pair).values()) for pair in others),
         "chance": pass_rate(scorer, lots, prompts),
-        "ceiling": _mean(_obeyed(pair) for pair in zip(seen, prompts)),
+        "ceiling": _mean(all(obeys(*pair).values()) for pair in zip(seen, prompts)),
     }
-
-
-def _obeyed(pair):
-    return all(obeys(*pair).values())
 
 
 # %% ../nbs/11_evaluate.ipynb #a29024ea
@@ -183,20 +179,31 @@ def evaluate(
     scorer,  # Scorer
     clip,  # CLIPModel
     tokenizer,  # CLIPTokenizer
-    n: int = 100,  # prompts for each task and part
+    n: int = 100,  # prompts for each task and part, two or more
     batch_size: int = 50,  # prompts at once
     mixed: bool = False,  # the six mixed tasks, in place of the seven
 ) -> dict:  # as from `score_pictures`
     "Tasks in the manner of GenEval (Ghosh et al. 2023), on trained and on held-out compositions."
+    check_whole("n", n, 2)
     asked = task_prompts(n, mixed)
-    images = []
+    images = [images for _, images in paint_tasks(paint, asked, batch_size)]
+    return score_pictures(scorer, clip, tokenizer, asked, torch.cat(images))
+
+
+def paint_tasks(
+    paint,  # as for `evaluate`; it gets the place of a batch in its task as seed
+    asked: list,  # of `Asked`, from `task_prompts`
+    batch_size: int = 50,  # prompts at once, all of one task
+):
+    "For each task of each part its list of `Asked` and its pictures (b, 3, 64, 64)."
     with tqdm(total=len(asked), desc="drawing", leave=False) as bar:
-        for start in range(0, len(asked), n):
-            for i in range(0, n, batch_size):
-                some = asked[start + i : start + min(i + batch_size, n)]
+        for _, group in groupby(asked, attrgetter("part", "task")):
+            group, images = list(group), []
+            for i in range(0, len(group), batch_size):
+                some = group[i : i + batch_size]
                 images.append(paint([one.prompt for one in some], i))
                 bar.update(len(some))
-    return score_pictures(scorer, clip, tokenizer, asked, torch.cat(images))
+            yield group, torch.cat(images)
 
 
 def score_pictures(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["PROMPTS", "LOOP_QUESTIONS", "draw_with", "heard_by", "rms", "Question"]
 
-# %% ../nbs/21k_hearing.ipynb #0a3f7377
+# %% ../nbs/21k_hearing.ipynb #5005fbac
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,15 +14,14 @@ import torch
 
 from .core import to_tensor
 from .exam import Patient
-from .listen import (
-    Heard,
+from .guesses import (
     ddim_shares,
     fitted_shares,
     levels_at,
-    listen,
     step_error,
     step_guesses,
 )
+from .listen import Heard, listen
 from .parts import change_settings
 from .pipeline import generate
 from .schedulers import fresh_scheduler

@@ -13,10 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from .checkpoints import load_parts
-from .evaluate import pass_rate
+from .evaluate import paint_tasks, pass_rate
 from .files import PICKLES
 from .judge import load_scorer
 from .runs import painter
@@ -104,36 +102,24 @@ def read_entries(
 
 # %% ../nbs/17j_race.ipynb #bc48c3a6
 def _rulers(n):
-    "Both rulers: each has for each part the prompts of its tasks."
-    return [_by_task(task_prompts(n, mixed)) for mixed in (False, True)]
-
-
-def _by_task(asked):
-    "Part to task to its prompts."
-    by_part = {}
-    for one in asked:
-        tasks = by_part.setdefault(one.part, {})
-        tasks.setdefault(one.task, []).append(one.prompt)
-    return by_part
+    "Both rulers: what each asks."
+    return [task_prompts(n, mixed) for mixed in (False, True)]
 
 
 def _lower_means(paint, scorer, rulers):
     "The mean of each part by the ruler that is stricter with it."
-    by_ruler = []
-    for ruler in rulers:
-        means = {}
-        for part, tasks in ruler.items():
-            shares = [_share(paint, scorer, prompts) for prompts in tasks.values()]
-            means[part] = statistics.mean(shares)
-        by_ruler.append(means)
+    by_ruler = [_means(paint, scorer, asked) for asked in rulers]
     return {part: min(means[part] for means in by_ruler) for part in by_ruler[0]}
 
 
-def _share(paint, scorer, prompts):
-    "The share of pictures that obey, painted fifty at a time as `evaluate` does."
-    starts = range(0, len(prompts), 50)
-    images = [paint(prompts[i : i + 50], i) for i in starts]
-    return pass_rate(scorer, torch.cat(images), prompts)
+def _means(paint, scorer, asked):
+    "The mean of each part, over its tasks: a task counts by its share that obeys."
+    by_part = {}
+    for group, images in paint_tasks(paint, asked):
+        prompts = [one.prompt for one in group]
+        shares = by_part.setdefault(group[0].part, [])
+        shares.append(pass_rate(scorer, images, prompts))
+    return {part: statistics.mean(shares) for part, shares in by_part.items()}
 
 
 def race_table(

@@ -16,7 +16,7 @@ __all__ = [
 
 # %% ../nbs/17_recipe.ipynb #a18d9614
 import json
-import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from torch.utils.data import default_collate
 
 from .checks import check_is, check_whole
 from .choices import check_widths, training_settings
+from .clock import TrainingClock
 from .conditioning import (
     captioned_latents,
     encode_data,
@@ -114,9 +115,9 @@ class Training:
         self.check(stage)
         if stage not in self.results:
             needed = [self.run(name) for name in STAGES[stage].needs]
-            clock = _Clock(self, stage)
+            clock = TrainingClock(self.path(stage))
             self.results[stage] = STAGES[stage].make(self, *needed)
-            clock.keep()
+            self.seconds[stage] = clock.keep()
         return self.results[stage]
 
     def check(self, stage):
@@ -124,6 +125,10 @@ class Training:
         if stage not in STAGES:
             known = ", ".join(STAGES)
             raise ValueError(f"There is no stage {stage!r}: pass one of {known}.")
+
+    def path(self, stage):
+        "The file that a stage leaves, if it leaves one."
+        return Path(self.folder) / f"{stage}.safetensors"
 
     def untrained(self, make, *args):
         "A network whose first weights depend on the seed alone."
@@ -138,8 +143,8 @@ class Training:
             loss_fn,
             dataset,
             steps=steps,
-            checkpoint=Path(self.folder) / f"{stage}.safetensors",
-            on_step=_Clock(self, stage).keep,
+            checkpoint=self.path(stage),
+            on_step=TrainingClock(self.path(stage)).tick,
             save_every=max(1, steps // 60),
             seed=self.seed,
             optimizer="muon",
@@ -147,24 +152,6 @@ class Training:
             **self.options,
         )
         return network
-
-
-class _Clock:
-    "The seconds of a stage, kept beside its checkpoint: those of all processes add up."
-
-    def __init__(self, training, stage):
-        self.seconds, self.stage = training.seconds, stage
-        self.checkpoint = Path(training.folder) / f"{stage}.safetensors"
-        self.path = self.checkpoint.with_suffix(".seconds")
-        self.start = time.monotonic()
-        if self.checkpoint.exists() and self.path.exists():
-            self.start -= float(self.path.read_text(encoding="utf-8"))
-
-    def keep(self, *step):
-        self.seconds[self.stage] = time.monotonic() - self.start
-        if self.checkpoint.exists() and PartialState().is_main_process:
-            with replace_on_success(self.path) as temporary:
-                temporary.write_text(str(self.seconds[self.stage]), encoding="utf-8")
 
 
 # %% ../nbs/17_recipe.ipynb #a226d134
@@ -204,7 +191,7 @@ def _make_latents(training, vae):
     data, n = training.data, training.budget.scenes
     if isinstance(data, FolderData):
         n = min(n, len(data.files))  # each picture once
-    path = Path(training.folder) / "latents.safetensors"
+    path = training.path("latents")
     with PartialState().main_process_first():
         if not path.exists():
             workers = training.options.get("workers", 0)
@@ -232,7 +219,7 @@ def _make_unet(
 class _Stage:
     "One row of the recipe."
 
-    make: object  # function of (training, *what it needs)
+    make: Callable  # function of (training, *what it needs)
     needs: tuple = ()  # earlier stages, whose results `make` takes in this order
 
 

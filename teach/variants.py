@@ -367,8 +367,8 @@ TABLES = Variation(
 
 FEW_STEPS = Variation(
     ("than {limit} away", "far < {limit}", "far >= {limit}", "(my_steps) >= {limit}"),
-    {"limit": 0.05},
-    [{"limit": limit} for limit in (0.03, 0.06, 0.1)],
+    {"limit": 0.03},
+    [{"limit": limit} for limit in (0.022, 0.06, 0.1)],
 )
 
 # By lesson and by the check of the exercise.

@@ -60,6 +60,7 @@ FLOORS = [
     "fits",
     "adapt",
     "distill",
+    "clock",
     "recipe",
     "supply",
     "graphs",

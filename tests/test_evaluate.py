@@ -18,6 +18,7 @@ from sdlearn.evaluate import (
     frechet_distance,
     judgments,
     obeys,
+    paint_tasks,
     pass_rate,
     score_pictures,
     score_table,
@@ -429,6 +430,36 @@ def test_known_pictures_get_known_scores(judge, shipped, shipped_clip):
         for share in task["relations"].values():
             assert (share["score"], share["n"]) == (0.5, 2)
             assert (share["low"], share["high"]) == wilson_interval(1, 2)
+
+
+@pytest.mark.parametrize("n", [1, 0, -2, 2.5, "3"])
+def test_too_few_prompts_are_refused_before_anything_is_drawn(n):
+    with refused("n must be a whole number of at least 2", repr(n)):
+        evaluate(None, None, None, None, n=n)
+
+
+def test_one_prompt_of_a_task_has_no_floor(judge, shipped, shipped_clip):
+    asked = [Asked("train", "colors", *task_scenes("colors", "train", 3)[0])]
+    images = drawings([one.scene for one in asked])
+    with refused("One prompt of 'colors' has no floor: ask two or more."):
+        score_pictures(judge, shipped_clip, shipped.tokenizer, asked, images)
+
+
+def test_seeds_begin_anew_with_each_task():
+    asked = [
+        Asked(part, task, f"{part} {task} {i}", None)
+        for part in ("train", "held-out")
+        for task, n in (("colors", 3), ("position", 1))
+        for i in range(n)
+    ]
+
+    def paint(prompts, seed):
+        return torch.full((len(prompts), 3, 64, 64), float(seed))
+
+    painted = list(paint_tasks(paint, asked, batch_size=2))
+    assert sum((group for group, _ in painted), []) == asked
+    seeds = [images[:, 0, 0, 0].tolist() for _, images in painted]
+    assert seeds == [[0, 0, 2], [0]] * 2
 
 
 def test_a_picture_too_few_is_noticed(judge, shipped, shipped_clip):

@@ -713,7 +713,8 @@ MISTAKES = {
         4: {
             "my_steps = 0": "the noise stays",
             "my_steps = 1": "take more",
-            "my_steps = 45": "take fewer",
+            "my_steps = 8": "take more",
+            "my_steps = 10": "take fewer",
             "my_steps = 50": "try fewer",
             "my_steps = '8'": "no whole number",
         },
@@ -1093,7 +1094,16 @@ ORDERS = {
         "hebdgfac": "would miss this step",
         "ehbdgacf": "h opens it",
         "hebdga": "each letter from a to h once",
-    }
+    },
+    "13_pipeline": {
+        "CBEDA": "Right.",
+        "c b e d a": "Right.",
+        "BCEDA": "set them before it",
+        "CEBDA": "belong into the loop",
+        "CBEAD": "ask the UNet first",
+        "CBDEA": "scale the latents first",
+        "CBED": "each of the letters A to E once",
+    },
 }
 
 

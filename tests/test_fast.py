@@ -233,7 +233,7 @@ def test_the_empty_prompt_is_asked_once(shipped, monkeypatch):
     monkeypatch.setattr(Parts, "embed", counted)
     latents(fast, guidance_scale=3.0)
     assert len(asked) == 1, "the prompt"
-    latents(fast, guidance_scale=3.0, negative_prompt="a dog")
+    latents(fast, guidance_scale=3.0, negative_prompt="a horse")
     assert len(asked) == 3
 
 

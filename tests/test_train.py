@@ -10,9 +10,10 @@ from functools import partial
 import pytest
 from safetensors.torch import load_file
 
-from sdlearn import recipe
+from sdlearn import clock as clock_module
 from sdlearn import training as training_module
 from sdlearn.checkpoints import load_parts
+from sdlearn.clock import TrainingClock
 from sdlearn.data import WorldData
 from sdlearn.judge import load_scorer
 from sdlearn.pipeline import generate
@@ -216,7 +217,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(recipe, "time", clock)
+    monkeypatch.setattr(clock_module, "time", clock)
     return clock
 
 
@@ -248,6 +249,19 @@ def test_seconds_without_a_checkpoint_are_those_of_this_process(
         training.run("vae")
         assert training.seconds == {"vae": 30}
     assert not list(tmp_path.iterdir())
+
+
+def test_seconds_are_not_written_at_each_step(tmp_path, clock):
+    checkpoint = tmp_path / "vae.safetensors"
+    checkpoint.touch()
+    ticking = TrainingClock(checkpoint)
+    kept = []
+    for _ in range(12):
+        clock.now += 1
+        ticking.tick(1, None, None)
+        kept.append(float(ticking.path.read_text()) if ticking.path.exists() else 0)
+    assert kept == [0] * 4 + [5] * 5 + [10] * 3
+    assert ticking.keep() == float(ticking.path.read_text()) == 12
 
 
 class Killed(Exception):
