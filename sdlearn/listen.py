@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["Question", "Heard", "listen"]
 
-# %% ../nbs/21e_listen.ipynb #0d71c721
+# %% ../nbs/21e_listen.ipynb #62927f4b
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 
 
-# %% ../nbs/21e_listen.ipynb #5bbca406
+# %% ../nbs/21e_listen.ipynb #00e1f0d9
 def _kept(tensor):
     "A copy that nobody changes, in double precision."
-    return tensor.detach().double().cpu().clone()
+    return tensor.detach().cpu().double().clone()
 
 
 def _answer(output):
@@ -55,7 +55,7 @@ def _ear(notes, what):
     return hear
 
 
-# %% ../nbs/21e_listen.ipynb #e46d1eec
+# %% ../nbs/21e_listen.ipynb #2024d6e5
 @contextmanager
 def _hooked(parts):
     "In the block, all that the networks of these parts are asked is written down."
@@ -78,7 +78,7 @@ def _hooked(parts):
             hook.remove()
 
 
-# %% ../nbs/21e_listen.ipynb #17b85999
+# %% ../nbs/21e_listen.ipynb #9a126c01
 @dataclass
 class Question:
     "One timestep, as the UNet was asked about it."
@@ -103,7 +103,7 @@ class Heard:
     pictures: torch.Tensor  # (b, 3, h, w) what the function gave
 
 
-# %% ../nbs/21e_listen.ipynb #beaf9401
+# %% ../nbs/21e_listen.ipynb #a4c6a4f3
 def _merged(passes):
     "Passes about one sample and one timestep as one."
     merged = []
@@ -146,7 +146,7 @@ def _question(asked, known):
     return Question(t, sample, text, uncond, text_first)
 
 
-# %% ../nbs/21e_listen.ipynb #f5bf2efe
+# %% ../nbs/21e_listen.ipynb #13351be5
 def _check_batch(passes, known):
     "A ValueError unless the UNet was asked about all prompts at once, in their order."
     embeds = passes[0][2] if passes else known[:0]
