@@ -996,6 +996,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'sdlearn.records': { 'sdlearn.records._falls': ('records.html#_falls', 'sdlearn/records.py'),
                                  'sdlearn.records._first_not_finite': ('records.html#_first_not_finite', 'sdlearn/records.py'),
                                  'sdlearn.records._plain': ('records.html#_plain', 'sdlearn/records.py'),
+                                 'sdlearn.records._running_means': ('records.html#_running_means', 'sdlearn/records.py'),
                                  'sdlearn.records._warmth': ('records.html#_warmth', 'sdlearn/records.py'),
                                  'sdlearn.records.average_tests': ('records.html#average_tests', 'sdlearn/records.py'),
                                  'sdlearn.records.color_tests': ('records.html#color_tests', 'sdlearn/records.py'),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ["Report", "examine_folder", "run_doctor"]
 
-# %% ../nbs/21b_doctor.ipynb #7014984d
+# %% ../nbs/21b_doctor.ipynb #399e48ae
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from .exam import FAULTS, Look, Patient, look_over
 from .records import moment_tests
 from .together import TextAndUNet
 
-# %% ../nbs/21b_doctor.ipynb #82d56bba
+# %% ../nbs/21b_doctor.ipynb #4ae56658
 _STAGES = ("clip", "vae", "decoder", "unet")  # files of a training's folder
 
 
@@ -69,7 +69,7 @@ def _first_pairs(folder, n=64):
     return _Pairs(captions, torch.stack(images))
 
 
-# %% ../nbs/21b_doctor.ipynb #2addb568
+# %% ../nbs/21b_doctor.ipynb #f3e3225a
 def _averages(tensors, network):
     "The averaged weights of a checkpoint, by the names that a network gives them."
     averaged = {}
@@ -105,7 +105,7 @@ def _compare_with(parts, stages):
     return {part: weights for part, weights in averaged.items() if weights}
 
 
-# %% ../nbs/21b_doctor.ipynb #176ceca4
+# %% ../nbs/21b_doctor.ipynb #71f9602c
 def _not_finite(name, tensors):
     "A look at each tensor that holds what is no number."
     for place, tensor in tensors.items():
@@ -142,7 +142,7 @@ def _schedule_look(parts):
     return Look("schedule", text)
 
 
-# %% ../nbs/21b_doctor.ipynb #b396b924
+# %% ../nbs/21b_doctor.ipynb #c6227d9d
 @dataclass(frozen=True)
 class Report:
     "What a doctor saw."
@@ -181,7 +181,7 @@ class Report:
         return json.dumps(content, indent=1)
 
 
-# %% ../nbs/21b_doctor.ipynb #39f39295
+# %% ../nbs/21b_doctor.ipynb #cb15136f
 def _examine_training(folder, model):
     "A training, and the model beside it if there is one."
     stages = {}
@@ -231,7 +231,7 @@ def examine_folder(
     return Report(str(folder), looks)
 
 
-# %% ../nbs/21b_doctor.ipynb #d6c22d43
+# %% ../nbs/21b_doctor.ipynb #a304b481
 def run_doctor(
     folder: str,  # see `examine_folder`
     as_json: bool = False,  # for programs, in place of lines to read

@@ -45,15 +45,16 @@ def _first_not_finite(curve):
 
 def _falls(name, curve):
     "Does a loss fall, or at least not jump?"
-    beginning = min(5, len(curve) // 2)
+    together = min(10, len(curve) // 2)  # one batch alone says little
+    means = _running_means(curve, together)
     third = len(curve) // 3
-    first = fmean(curve[:beginning])
+    first = means[0]
     last = fmean(curve[-third:])
-    highest = max(curve)
+    highest = max(means)
     text = (
         f"{name}: loss {first:.3g} at first, {last:.3g} in the last third, "
-        f"{highest:.3g} at most (healthy: never 2.5 times the first, "
-        "and below 0.85 in the end if it begins near 1)"
+        f"{highest:.3g} at most, as means of {together} batches (healthy: never "
+        "2.5 times the first, and below 0.85 in the end if it begins near 1)"
     )
     jumps = highest > 2.5 * first
     # An answer of zero has an error of 1.
@@ -62,6 +63,12 @@ def _falls(name, curve):
     is_flat = len(curve) >= 50 and begins_empty and stays
     fault = "learning-rate" if jumps or is_flat else None
     return fault, text
+
+
+def _running_means(curve, together):
+    "The mean of so many batches in a row, from each batch on."
+    starts = range(len(curve) - together + 1)
+    return [fmean(curve[start : start + together]) for start in starts]
 
 
 # %% ../nbs/21h_records.ipynb #e21b11ba

@@ -215,7 +215,8 @@ def faults_of(tests):
         ([1.05] * 60, True),
         ([0.01] * 60, False),
         ([5.0 - 0.01 * i for i in range(60)], False),
-        ([0.5, 0.5, 0.5, 0.5, 0.5, 2.0], True),
+        ([0.5] * 6 + [2.0] * 6, True),
+        ([0.5] * 30 + [2.0] + [0.5] * 29, False),
         ([1.0, 0.9, float("nan"), 0.9], True),
         ([1.0], False),
     ],
@@ -306,6 +307,12 @@ def test_a_network_without_numbers(small):
     ill = [look for look in looks if look.fault]
     assert [look.fault for look in ill] == ["fp16-overflow"]
     assert "vae.decoder.conv_out" in ill[0].seen
+
+
+def test_a_unet_for_inpainting_is_not_asked():
+    looks = look_over(Patient(build_parts("least", in_channels=9)))
+    assert [look.what for look in looks] == ["model"]
+    assert "a mask beside latents" in looks[0].seen
 
 
 def test_a_probe_asks_about_known_noise(small):
