@@ -1,8 +1,8 @@
 """What a lesson costs a machine: `python teach/measure.py [--at-once 2] [NAME ...]`.
 
-Executes lessons in kernels of their own, some at once as in a class, and writes into
-`teach/cost.json` for each the seconds of the processor, the largest memory, and the
-sections that take the longest.
+Executes lessons in kernels of their own, some at once as in a class (on Linux), and writes
+into `teach/cost.json` for each the seconds of the processor, the largest memory, and the
+sections that take the longest. `--table` writes these into `teach/trouble.md`.
 """
 
 import argparse
@@ -22,6 +22,9 @@ HERE = Path(__file__).resolve().parent
 NBS = HERE.parent / "nbs"
 OUT = HERE / "cost.json"
 LOCK = Lock()
+PAGE = HERE / "trouble.md"
+TABLE = re.compile("(?<=<!-- cost -->\n).*?(?=<!-- /cost -->)", re.DOTALL)
+LONG = 5  # seconds of a section that a slow machine may leave out
 # The kernel's own clock: what other programs do does not count.
 BEFORE = """
 import IPython as _ipython, json as _json, resource as _resource, time as _time
@@ -94,11 +97,35 @@ def keep(lesson, **cost):
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def table(costs):
+    """What lessons cost, in Markdown."""
+    rows = [
+        "| lesson | seconds | MB | the light path leaves out |",
+        "|---|---|---|---|",
+    ]
+    for lesson, cost in costs.items():
+        long = [f"*{t}* ({s} s)" for t, s in cost["longest"].items() if t and s >= LONG]
+        seconds, megabytes = cost["seconds"], cost["megabytes"]
+        rows.append(f"| `{lesson}` | {seconds} | {megabytes:,} | {', '.join(long)} |")
+    return "\n".join(rows) + "\n"
+
+
+def write_table():
+    """The table of `teach/cost.json`, where `teach/trouble.md` has its marks."""
+    text = table(json.loads(OUT.read_text(encoding="utf-8")))
+    page = PAGE.read_text(encoding="utf-8")
+    with replace_on_success(PAGE) as temporary:
+        temporary.write_text(TABLE.sub(lambda found: text, page), encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
+    if args.table:
+        return write_table()
     paths = [p for p in lessons() if not args.names or p.stem in args.names]
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     with ThreadPoolExecutor(args.at_once) as pool:
