@@ -15,6 +15,7 @@ from sdlearn import training as training_module
 from sdlearn.checkpoints import load_parts
 from sdlearn.clock import TrainingClock
 from sdlearn.data import WorldData
+from sdlearn.doctor import examine_folder
 from sdlearn.judge import load_scorer
 from sdlearn.pipeline import generate
 from sdlearn.recipe import STAGES, Budget, Training
@@ -99,6 +100,13 @@ def test_trained_folder_draws(trained):
     assert recipe["budget"] == "smoke"
     assert recipe["vae_psnr"] > 5
     assert recipe["losses"].keys() == {"clip", "vae", "decoder", "unet"}
+
+
+@pytest.mark.slow
+def test_doctor_finds_nothing_wrong_with_it(trained):
+    training = trained.with_name(f"{trained.name}-training")
+    for folder in (trained, training):
+        assert examine_folder(folder).findings == []
 
 
 @pytest.mark.slow
