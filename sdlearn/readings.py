@@ -194,7 +194,7 @@ QUESTIONS = LOOP_QUESTIONS | {
         0.75,
     ),
     "one-step error": Question(
-        "How wrong is the noise found in known noisy latents? 1 knows nothing.",
+        "How wrong is the noise found in known noisy latents? 1: nothing is known.",
         _one_step_error,
         0.1,
     ),
@@ -223,7 +223,7 @@ QUESTIONS = LOOP_QUESTIONS | {
         0.1,
     ),
     "last losses": Question(
-        "How large is the loss at the end of the training? 1 knows nothing.",
+        "How large is the loss at the end of the training? 1: nothing was learned.",
         _last_losses,
         0.3,
     ),

@@ -17,6 +17,7 @@ import argparse
 import json
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -68,6 +69,13 @@ def read_sampler(path):
             f"{path} has no function draw(look, noise, alphas_cumprod, passes)."
         )
     return draw
+
+
+def place_in(path, error):
+    """The line of a file from which an error came, in words; nothing if from elsewhere."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def check_latents(latents, noise):
@@ -126,7 +134,7 @@ def main():
             scores[passes] = obeyed / of
             print(f"{passes} passes: {obeyed / of:.3f} [{low:.2f}, {high:.2f}] of {of}")
     except Exception as error:
-        sys.exit(f"dev.py: {args.file.name}: {error}")
+        sys.exit(f"dev.py: {args.file.name}: {error}{place_in(args.file, error)}")
     if args.out:
         with replace_on_success(args.out) as temporary:
             temporary.write_text(json.dumps(scores), encoding="utf-8")

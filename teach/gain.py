@@ -216,7 +216,7 @@ def measure(asked, answers, known):
 # Telling
 
 
-def number(value, form=".2f"):
+def formatted(value, form=".2f"):
     """A number for the table; a dash for none."""
     return "-" if value is None else format(value, form)
 
@@ -239,8 +239,9 @@ def table(found):
     for one in found["questions"]:
         mistake = one["mistake"]
         told = f"{mistake['choice']} {mistake['share']:.0%}" if mistake else "-"
-        shares = [number(one[f"right_{when}"], ".0%") for when in TIMES]
-        two = [number(one[name]) for name in ("point_biserial", "upper_minus_lower")]
+        shares = [formatted(one[f"right_{when}"], ".0%") for when in TIMES]
+        both = ("point_biserial", "upper_minus_lower")
+        two = [formatted(one[name]) for name in both]
         fields = (one["id"], *shares, *two, told)
         lines.append("{:5}{:>7}{:>7}{:>7}{:>7}  {}".format(*fields))
     lines += ["", *explained(found["questions"])]

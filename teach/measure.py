@@ -24,7 +24,7 @@ OUT = HERE / "cost.json"
 LOCK = Lock()
 PAGE = HERE / "trouble.md"
 TABLE = re.compile("(?<=<!-- cost -->\n).*?(?=<!-- /cost -->)", re.DOTALL)
-LONG = 5  # seconds of a section that a slow machine may leave out
+LONG = 5  # seconds from which on a section is named
 # The kernel's own clock: what other programs do does not count.
 BEFORE = """
 import IPython as _ipython, json as _json, resource as _resource, time as _time
@@ -100,7 +100,7 @@ def keep(lesson, **cost):
 def table(costs):
     """What lessons cost, in Markdown."""
     rows = [
-        "| lesson | seconds | MB | the light path leaves out |",
+        "| lesson | seconds | MB | takes the longest |",
         "|---|---|---|---|",
     ]
     for lesson, cost in costs.items():

@@ -25,8 +25,10 @@ VERDICT = re.compile(r"^verdict\((\w+),", re.MULTILINE)
 def id_of(cell):
     """What nbgrader calls a cell; an answer that lost its name is known by its verdict."""
     name = cell.metadata.get("nbgrader", {}).get("grade_id")
-    found = VERDICT.search(cell.source) if cell.cell_type == "code" else None
-    return name or (f"answer-{found[1]}" if found else None)
+    if name or cell.cell_type != "code":
+        return name
+    found = VERDICT.search(cell.source)
+    return f"answer-{found[1]}" if found else None
 
 
 def answers_in(cells, known):

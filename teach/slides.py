@@ -103,18 +103,21 @@ def slides_of_cell(cell, title, below):
 
 def text_below(cells, i):
     """The text that follows a cell, if it does not begin something new."""
-    later = [cell for cell in cells[i + 1 : i + 3] if cell.cell_type == "markdown"]
-    starts = later and headings(later[0].source)[:1]
-    is_new = starts and later[0].source.lstrip().startswith("#")
-    return later[0].source if later and not is_new else ""
+    texts = [o.source for o in cells[i + 1 : i + 3] if o.cell_type == "markdown"]
+    if not texts:
+        return ""
+    begins_with_a_heading = texts[0].lstrip().startswith("#")
+    return "" if begins_with_a_heading else texts[0]
 
 
 def opening_slide(markdown, title):
     """A heading with the first words below it."""
     texts = paragraphs(markdown)
-    is_list = len(texts) > 1 and texts[1].lstrip().startswith("- ")
-    shown = "\n\n".join([shortened(texts[0]), *texts[1 : 1 + is_list]] if texts else [])
-    return Slide(title, as_html(shown))
+    shown = [shortened(text) for text in texts[:1]]
+    has_list = len(texts) > 1 and texts[1].lstrip().startswith("- ")
+    if has_list:
+        shown.append(texts[1])
+    return Slide(title, as_html("\n\n".join(shown)))
 
 
 def slides_of(notebook):

@@ -289,7 +289,7 @@ def write(nb, path):
     nbformat.write(nb, path)
 
 
-def write_pair(nb, name, out, student="", numbers={}):
+def write_pair(nb, name, out, student, numbers):
     """A notebook for a student, and the same with the solutions."""
     for kind, version in (("student", student_version), ("solution", solution_version)):
         folder = out / kind / student
@@ -317,7 +317,7 @@ def write_all(masters, out, students, seed):
             graded = without_outputs(graded_version(nb))
             write(graded, course / "source" / stem / f"{stem}.ipynb")
         if not students:
-            write_pair(nb, f"{stem}.ipynb", out)
+            write_pair(nb, f"{stem}.ipynb", out, student="", numbers={})
     record = write_class(masters, out, students, seed)
     course.mkdir(parents=True, exist_ok=True)
     shutil.copy(CONFIG, course)

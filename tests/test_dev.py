@@ -421,6 +421,7 @@ def test_wheels_are_replaced_as_a_whole_or_not(code, kept, tmp_path, monkeypatch
         return code
 
     monkeypatch.setattr(SETUP, "wait_for", pip)
+    monkeypatch.setattr(SETUP, "environment_of_pip", lambda pip: {})
     monkeypatch.setattr(SETUP, "WHEELS", tmp_path / "wheels")
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels/old.whl").write_text("")
