@@ -126,6 +126,11 @@ def draw(folder, tmp_path, monkeypatch, capsys):
     return draw
 
 
+def assert_alike(pixels, picture):
+    """By other weights in memory the last digits are others, and so a byte by one."""
+    assert abs(pixels - np.asarray(picture, int)).max() <= 1
+
+
 def drawn(name):
     return np.asarray(Image.open(Path("out") / f"{name}.png").convert("RGB"), int)
 
@@ -255,7 +260,7 @@ def test_image_and_strength(draw, folder):
     parts = load_parts(str(folder), device="cpu")
     image = Image.open("a.png")
     expected = image_to_image(parts, "a cat", image, 0.5, seed=0, num_inference_steps=4)
-    assert (drawn("a-cat") == np.asarray(expected.images[0], int)).all()
+    assert_alike(drawn("a-cat"), expected.images[0])
     assert (record["image"], record["strength"]) == ("a.png", 0.5)
     again, _ = draw(like="out/a-cat.png", model=str(folder))
     assert again == record
@@ -273,7 +278,7 @@ def test_mask(draw, folder):
     expected = inpaint(
         parts, "a cat", Image.open("a.png"), mask, seed=0, num_inference_steps=2
     )
-    assert (drawn("a-cat") == np.asarray(expected.images[0], int)).all()
+    assert_alike(drawn("a-cat"), expected.images[0])
     assert record["mask"] == "mask.png"
 
 
