@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import nbformat
@@ -90,18 +89,19 @@ class Lab:
         path.write_text(json.dumps(values), encoding="utf-8")
 
     def ask(self, path):
-        with urlopen(self.address + path, timeout=10) as answer:
-            return json.load(answer)
+        """What the server answers; None while it cannot, as between two kernels."""
+        try:
+            with urlopen(self.address + path, timeout=10) as answer:
+                return json.load(answer)
+        except OSError:
+            return None
 
     def is_up(self):
-        try:
-            return bool(self.ask("/api/status"))
-        except (URLError, OSError):
-            return False
+        return self.ask("/api/status") is not None
 
     def is_ready(self):
         """Is a page connected to a kernel that waits?"""
-        kernels = self.ask("/api/kernels")
+        kernels = self.ask("/api/kernels") or []
         return any(k["connections"] and k["execution_state"] == "idle" for k in kernels)
 
 
