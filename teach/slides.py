@@ -25,6 +25,7 @@ FONTS = "output/chtml/fonts"
 PAGE = (Path(__file__).parent / "slides.html").read_text(encoding="utf-8")
 END = "Check yourself"  # exercises are no slides
 LONGEST = 420  # letters of a text on a slide
+MOST_LINES = 8  # of a list or table on a slide
 
 
 @dataclass
@@ -36,21 +37,28 @@ class Slide:
     then: str = ""  # HTML that comes at the next key
 
 
-def paragraphs(markdown):
-    """The paragraphs of a cell that can be read out: no headings, tables or code."""
-    pieces = re.split(r"\n\s*\n", markdown)
-    return [piece for piece in pieces if not re.match(r"\s*(#|\||```|<|>|!\[)", piece)]
+def blocks(markdown):
+    """What blank lines part: paragraphs, lists, tables, code."""
+    return re.split(r"\n\s*\n", markdown.strip())
+
+
+def is_prose(block):
+    """Can it be read out? Headings, tables, code and pictures cannot."""
+    return re.match(r"\s*(#|\||```|<|>|!\[)", block) is None
+
+
+def is_list(block):
+    return re.match(r"(- |1\. )", block) is not None
 
 
 def shortened(markdown):
-    """As many whole sentences as a slide has room for."""
-    sentences = re.split(r"(?<=[.?!])\s+", markdown.strip())
-    text = sentences[0]
-    for sentence in sentences[1:]:
-        if len(text) + len(sentence) > LONGEST:
-            break
-        text += f" {sentence}"
-    return text
+    """As many whole sentences as a slide has room for; a list may be twice as long."""
+    text = markdown.strip()
+    room = 2 * LONGEST if is_list(text) else LONGEST
+    sentences = re.finditer(r"(?<!\d)[.?!]\)?(?=\s|$)", text)
+    ends = [found.end() for found in sentences] or [len(text)]
+    fitting = [end for end in ends if end <= room]
+    return text[: max(fitting, default=ends[0])]
 
 
 def as_html(markdown):
@@ -89,7 +97,8 @@ def figure_slide(title, data, below):
     words = alt[1] if alt else html.escape(title)
     source = f"data:image/png;base64,{data['image/png'].strip()}"
     picture = f'<img src="{source}" alt="{words}">'
-    said = [as_html(shortened(text)) for text in paragraphs(below)[:1]]
+    prose = [text for text in blocks(below) if text and is_prose(text)]
+    said = [as_html(shortened(text)) for text in prose[:1]]
     return Slide(title, picture, "".join(said))
 
 
@@ -110,13 +119,17 @@ def text_below(cells, i):
     return "" if begins_with_a_heading else texts[0]
 
 
+def announced(texts):
+    """The list or table that follows a first paragraph, if there is a short one."""
+    found = [text for text in texts[1:2] if is_list(text) or text[0] == "|"]
+    return [text for text in found if text.count("\n") < MOST_LINES]
+
+
 def opening_slide(markdown, title):
-    """A heading with the first words below it."""
-    texts = paragraphs(markdown)
-    shown = [shortened(text) for text in texts[:1]]
-    has_list = len(texts) > 1 and texts[1].lstrip().startswith("- ")
-    if has_list:
-        shown.append(texts[1])
+    """A heading, the first words below it, and the list or table that they announce."""
+    below = markdown.rpartition(f"# {title}\n")[2]
+    texts = [text for text in blocks(below) if is_prose(text) or text[0] == "|"]
+    shown = [shortened(text) for text in texts[:1]] + announced(texts)
     return Slide(title, as_html("\n\n".join(shown)))
 
 

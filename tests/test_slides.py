@@ -49,6 +49,13 @@ def test_text_is_cut_after_a_sentence():
     assert len(text) <= slides.LONGEST + 20
 
 
+def test_a_heading_brings_its_own_words():
+    cell = "Words of the picture above.\n\n## New\n\nIts parts:\n\n- one.\n- two."
+    slide = slides.opening_slide(cell, "New")
+    assert "above" not in slide.body
+    assert slide.body.count("<li>") == 2
+
+
 def test_names_that_there_are_not():
     with pytest.raises(SystemExit, match="such as 06"):
         slides.wanted(["99_nothing"])
