@@ -55,7 +55,7 @@ def shortened(markdown):
     """As many whole sentences as a slide has room for; a list may be twice as long."""
     text = markdown.strip()
     room = 2 * LONGEST if is_list(text) else LONGEST
-    sentences = re.finditer(r"(?<!\d)[.?!]\)?(?=\s|$)", text)
+    sentences = re.finditer(r"(?<!\d)(?<! al)[.?!]\)?(?=\s|$)", text)
     ends = [found.end() for found in sentences] or [len(text)]
     fitting = [end for end in ends if end <= room]
     return text[: max(fitting, default=ends[0])]
