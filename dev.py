@@ -177,12 +177,12 @@ def teach(args):
 
 def slides(args):
     """`slides [--out FOLDER] [NAME ...]`: the lessons' figures as slides for a class."""
-    return python("teach/slides.py", *args)
+    return python("-m", "teach.slides", *args)
 
 
 def challenge(args):
     """`challenge FILE`: score a sampler of one, two and four passes."""
-    return python("teach/challenge.py", *args)
+    return python("-m", "teach.challenge", *args)
 
 
 def wheels(args):

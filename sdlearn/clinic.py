@@ -16,10 +16,11 @@ from importlib.resources import files
 
 from PIL import Image
 
-from .chart import Hints, chart_of, code_of, folded, marked
+from .chart import Hints, chart_of, code_of, folded
 from .checks import check_whole
 from .exam import FAULTS
 from .faults import planted, repaired
+from .predict import marked
 from .readings import QUESTIONS, reading
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .core import to_tensor
-from .exam import Patient
+from .exam import Patient, plain_draw
 from .guesses import (
     ddim_shares,
     fitted_shares,
@@ -23,7 +22,6 @@ from .guesses import (
 )
 from .listen import Heard, listen
 from .parts import change_settings
-from .pipeline import generate
 from .schedulers import fresh_scheduler
 
 # %% ../nbs/21k_hearing.ipynb #89403d01
@@ -44,12 +42,8 @@ def draw_with(
     seed: int = 0,  # of the noise
 ) -> torch.Tensor:  # (b, 3, h, w)
     "Pictures as the patient draws them; one without a function draws by `generate`."
-    draw = patient.draw or _stock
+    draw = patient.draw or plain_draw
     return draw(_in_few_steps(patient, 10), prompts, seed)
-
-
-def _stock(parts, prompts, seed):
-    return to_tensor(generate(parts, prompts, seed=seed).images)
 
 
 def heard_by(
@@ -59,7 +53,7 @@ def heard_by(
 ) -> Heard:
     "What the patient's networks were asked for `PROMPTS`."
     parts = _in_few_steps(patient, most)
-    return listen(parts, patient.draw or _stock, PROMPTS, seed)
+    return listen(parts, patient.draw or plain_draw, PROMPTS, seed)
 
 
 # %% ../nbs/21k_hearing.ipynb #1829fdf0
@@ -76,27 +70,27 @@ def _shares(heard):
     levels = levels_at(scheduler, told)
     next_levels = levels_at(scheduler, [t - step for t in told])
     right = [ddim_shares(a, b) for a, b in zip(levels, next_levels)]
-    return zip(found, right)
+    return list(zip(found, right))
 
 
-def _steps_taken(heard):
+def _steps_taken(shares):
     steps = []
-    for (kept, _), (kept_once, _) in _shares(heard):
+    for (kept, _), (kept_once, _) in shares:
         steps.append(math.log(abs(kept)) / math.log(kept_once))
     return _median(steps)
 
 
 def _steps_a_look(patient):
     "The equation's steps between two questions to the network."
-    return _steps_taken(heard_by(patient))
+    return _steps_taken(_shares(heard_by(patient)))
 
 
 def _off_the_equation(patient):
     "How far the shares are from a whole number of steps of the equation."
-    heard = heard_by(patient)
-    steps = max(1, round(_steps_taken(heard)))
+    shares = _shares(heard_by(patient))
+    steps = max(1, round(_steps_taken(shares)))
     distances = []
-    for (kept, taken), (kept_once, taken_once) in _shares(heard):
+    for (kept, taken), (kept_once, taken_once) in shares:
         right_kept = kept_once**steps
         right_taken = taken_once * sum(kept_once**i for i in range(steps))
         distances.append(abs(kept / right_kept - 1) + abs(taken / right_taken - 1))

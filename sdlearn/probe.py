@@ -170,9 +170,7 @@ def _rulers(probe):
 
 def reading_errors(
     probe: Probe,  # known latents in known noise
-) -> (
-    dict
-):  # by reading: error as a share of that of an answer that knows the level alone
+) -> dict:  # by reading: its error over that of an answer that knows the level alone
     "How well the UNet's answer fits each thing that it may be meant as."
     answer = probe.ask(probe.captions).float()
     rulers = _rulers(probe)

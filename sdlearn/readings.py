@@ -13,6 +13,7 @@ from statistics import fmean
 
 import torch
 
+from .answers import filled_with
 from .checks import check_is
 from .drawings import check_known
 from .exam import Patient
@@ -106,22 +107,16 @@ def _another_prompt(patient):
 
 
 # %% ../nbs/21l_readings.ipynb #ee58aaa5
-def _filled_with(parts, token):
-    "The same parts, whose prompts are filled up with another token."
-    tokenizer = deepcopy(parts.tokenizer)
-    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(token)
-    return replace(parts, tokenizer=tokenizer)
-
-
 def _padding(patient):
     "The error as prompts are filled up, over the least if filled up otherwise."
     images, captions = known_pictures(patient)
     last = [row[-1].item() for row in heard_by(patient, 2).input_ids]
     filler = max(set(last), key=last.count)
+    tokenizer = patient.parts.tokenizer
     errors = {}
-    for token in {filler, 0, patient.parts.tokenizer.eos_token_id}:
-        parts = _filled_with(patient.parts, token)
-        errors[token] = _error(parts, images, captions)
+    for token in {filler, 0, tokenizer.eos_token_id}:
+        with filled_with(tokenizer, tokenizer.convert_ids_to_tokens(token)):
+            errors[token] = _error(patient.parts, images, captions)
     return errors[filler] / min(errors.values())
 
 

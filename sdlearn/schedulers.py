@@ -154,9 +154,8 @@ def _make_ready(
     return chosen
 
 
-_LAST = (
-    WeakKeyDictionary()
-)  # scheduler of a model: what was asked of it last, and what came
+# Scheduler of a model: what was asked of it last, and what came.
+_LAST = WeakKeyDictionary()
 
 
 def choose_scheduler(

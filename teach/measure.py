@@ -1,4 +1,4 @@
-"""What a lesson costs a machine: `python teach/measure.py [--at-once 2] [NAME ...]`.
+"""What a lesson costs a machine: `python -m teach.measure [--at-once 2] [NAME ...]`.
 
 Executes lessons in kernels of their own, some at once as in a class (on Linux), and writes
 into `teach/cost.json` for each the seconds of the processor, the largest memory, and the
@@ -17,9 +17,9 @@ import nbformat
 from nbclient import NotebookClient
 
 from sdlearn.core import replace_on_success
+from tests.notebooks import NBS, without_appendices
 
 HERE = Path(__file__).resolve().parent
-NBS = HERE.parent / "nbs"
 OUT = HERE / "cost.json"
 LOCK = Lock()
 PAGE = HERE / "trouble.md"
@@ -39,13 +39,6 @@ AFTER = """
 _peak = _resource.getrusage(_resource.RUSAGE_SELF).ru_maxrss
 print(_json.dumps([_time.process_time(), _peak / 1024, _seconds]))
 """
-
-
-def lessons():
-    """The lessons, without their appendices."""
-    return sorted(
-        p for p in NBS.glob("*.ipynb") if re.fullmatch(r"\d\d_[a-z]+", p.stem)
-    )
 
 
 def sections(cells):
@@ -126,7 +119,7 @@ def main():
     args = parser.parse_args()
     if args.table:
         return write_table()
-    paths = [p for p in lessons() if not args.names or p.stem in args.names]
+    paths = [p for p in without_appendices() if not args.names or p.stem in args.names]
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     with ThreadPoolExecutor(args.at_once) as pool:
         list(pool.map(measure, paths))

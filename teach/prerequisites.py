@@ -1,4 +1,4 @@
-"""Which lesson needs which, as the lessons themselves say: `python teach/prerequisites.py`.
+"""Which lesson needs which, as the lessons themselves say: `python -m teach.prerequisites`.
 
 Draws `teach/prerequisites.png`. An arrow that follows from two others is left out.
 """
@@ -9,17 +9,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import nbformat
 
+from tests.notebooks import without_appendices
+
 HERE = Path(__file__).resolve().parent
-NBS = HERE.parent / "nbs"
 HEIGHT = 6.0  # of the drawing, which each column fills
 LESSON = r"`(\d\d_[a-z]+)`"
-
-
-def lessons():
-    """The lessons, without their appendices."""
-    return sorted(
-        p for p in NBS.glob("*.ipynb") if re.fullmatch(r"\d\d_[a-z]+", p.stem)
-    )
 
 
 def needed_by(path):
@@ -32,7 +26,7 @@ def needed_by(path):
 
 def prerequisites():
     """Each lesson, and the lessons that it builds on."""
-    return {path.stem: needed_by(path) for path in lessons()}
+    return {path.stem: needed_by(path) for path in without_appendices()}
 
 
 def all_before(lesson, needs):

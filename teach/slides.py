@@ -16,6 +16,8 @@ import nbformat
 from nbconvert.filters import markdown2html
 
 from sdlearn.core import replace_on_success
+from tests.copies import find
+from tests.notebooks import NBS, without_appendices
 
 ROOT = Path(__file__).resolve().parent.parent
 NODE = ROOT / "site" / "node_modules"
@@ -172,23 +174,11 @@ def write(folder, paths):
         target.write_text(page(path), encoding="utf-8")
 
 
-def notebooks():
-    return sorted((ROOT / "nbs").glob("[0-9][0-9]*_*.ipynb"))
-
-
-def find(name):
-    """The notebook of a name or number."""
-    for path in notebooks():
-        if name in (path.stem, path.stem.partition("_")[0]):
-            return path
-    sys.exit(f"dev.py: there is no notebook {name!r} in nbs/: pass a name such as 06.")
-
-
 def wanted(names):
     """The notebooks of these names; of none: all lessons, without their appendices."""
     if names:
-        return list(dict.fromkeys(map(find, names)))
-    return [path for path in notebooks() if path.stem[2] == "_"]
+        return [NBS / name for name in dict.fromkeys(map(find, names))]
+    return without_appendices()
 
 
 def main():

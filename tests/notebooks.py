@@ -60,6 +60,11 @@ def lessons(folder=NBS):
     return sorted(filter(is_lesson, folder.glob("*.ipynb")))
 
 
+def without_appendices(folder=NBS):
+    """The lessons alone, whose numbers have no letter."""
+    return [path for path in lessons(folder) if path.stem[2] == "_"]
+
+
 def strays(folder=NBS):
     """The other notebooks among them: copies, conflicting versions, tries."""
     visible = [p for p in folder.glob("*.ipynb") if p.name[0] not in "_."]

@@ -1,16 +1,14 @@
 """The challenge: passes are counted, and what is no sampler gets a sentence."""
 
 import json
-import sys
 
 import pytest
 import torch
 
 from sdlearn.checkpoints import load_parts
+from teach import challenge
 from tests.figures import ROOT
 
-sys.path.insert(0, str(ROOT / "teach"))
-import challenge  # noqa: E402
 
 START = ROOT / "teach" / "challenge_ddim.py"
 PROMPTS = ["a red cat at the beach"]

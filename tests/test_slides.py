@@ -1,17 +1,15 @@
 """The slides: made of the notebooks' own cells, answers hidden, nothing cut off."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.figures import ROOT
+from teach import slides
+from tests.notebooks import without_appendices
 
-sys.path.insert(0, str(ROOT / "teach"))
-import slides  # noqa: E402
 
-LESSONS = slides.wanted([])
+LESSONS = without_appendices()
 CHROMIUM = Path("/usr/bin/chromium")
 TOO_TALL = """() => {
     const found = [];

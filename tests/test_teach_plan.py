@@ -1,15 +1,13 @@
 """The teacher's plan names headings and questions of the lessons: they must be there."""
 
 import re
-import sys
 
 import nbformat
 import pytest
 
+from teach import prerequisites
 from tests.figures import ROOT
 
-sys.path.insert(0, str(ROOT / "teach"))
-import prerequisites  # noqa: E402
 
 PLAN = (ROOT / "teach" / "plan.md").read_text(encoding="utf-8")
 LESSON = r"`(\d\d[a-z]?_[a-z]+)`"
