@@ -126,6 +126,10 @@ def site(args):
     return python("tests/build_site.py", *args)
 
 
+# JupyterLab would ask the package index whether there is a newer one.
+NO_NEW_VERSION = "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
+
+
 def lab(args):
     """`lab [options]`: JupyterLab on copies of the notebooks, in work/.
     `lab --reset NAME`: a fresh copy; yours is kept beside it."""
@@ -145,7 +149,8 @@ def jupyterlab(args, first):
         # Not by its path: that would open it in a browser of this machine only.
         args = args + ["--LabApp.default_url=/lab/tree/" + first]
     env = environment(**threads_of_lessons())
-    return wait_for([PYTHON, "-P", "-m", "jupyterlab"] + args, cwd=ROOT, env=env)
+    command = [PYTHON, "-P", "-m", "jupyterlab", *args, NO_NEW_VERSION]
+    return wait_for(command, cwd=ROOT, env=env)
 
 
 def play(args):

@@ -15,6 +15,8 @@ __all__ = [
     "filled_with",
     "filling_tests",
     "birth_tests",
+    "nearest",
+    "distance_from",
     "copy_tests",
 ]
 
@@ -46,11 +48,11 @@ def number_tests(
     if not isfinite(value):
         yield "fp16-overflow", f"numbers that are not finite come from {layer}"
         return
+    verdict = "fits into float16"
+    if value >= limit:
+        verdict = "load it in float32, never in float16"
     text = f"the largest number inside is {value:,.0f}, in {layer}"
-    fits = (
-        "fits into float16" if value < limit else "load it in float32, never in float16"
-    )
-    yield None, f"{text} (float16 holds up to {limit:,.0f}: {fits})"
+    yield None, f"{text} (float16 holds up to {limit:,.0f}: {verdict})"
 
 
 def time_tests(
@@ -133,14 +135,17 @@ def empty_tests(
     "Does the UNet know the empty prompt, and do words matter?"
     n = len(probe.captions)
     shifted = probe.captions[n // 2 :] + probe.captions[: n // 2]
-    wrong, empty = row_errors(probe, shifted), row_errors(probe, [""] * n)
-    means = [errors.mean().item() for errors in (right, empty, wrong)]
-    text = "error {:.3f} with the right caption, {:.3f} with none".format(*means)
-    text += f", {means[2]:.3f} with a wrong one"
+    wrong = row_errors(probe, shifted)
+    empty = row_errors(probe, [""] * n)
+    least = right.mean().item()
+    most = wrong.mean().item()
+    without = empty.mean().item()
+    text = f"error {least:.3f} with the right caption, {without:.3f} with none"
+    text += f", {most:.3f} with a wrong one"
     if z_score(wrong - right) < 3:
         yield None, f"{text}: words hardly matter here"
         return
-    share = (means[1] - means[0]) / (means[2] - means[0])
+    share = (without - least) / (most - least)
     fault = "prompt-never-dropped" if share > 0.6 else None
     yield fault, f"{text}: none is {share:.0%} of the way to wrong (healthy: below 40%)"
 
@@ -172,7 +177,8 @@ def filling_tests(
             continue
         with filled_with(tokenizer, token):
             other = row_errors(probe, probe.captions)
-        gain, z = 1 - (other.mean() / own.mean()).item(), z_score(own - other)
+        gain = 1 - (other.mean() / own.mean()).item()
+        z = z_score(own - other)
         text = f"filling prompts with {token} and not with {tokenizer.pad_token} "
         text += f"changes the error by {-gain:+.1%} (z = {-z:.1f}; healthy: no gain)"
         yield "padding-token" if gain > 0.03 and z > 3 else None, text
@@ -183,7 +189,8 @@ def birth_tests(
     parts: Parts,  # whose UNet and VAE are trained
 ):  # pairs of (fault or None, sentence)
     "Are there norms in which nothing ever moved?"
-    norms, born = 0, []
+    norms = 0
+    born = []
     for part, network in dict(unet=parts.unet, vae=parts.vae).items():
         for name, layer in network.named_modules():
             if not isinstance(layer, torch.nn.GroupNorm | torch.nn.LayerNorm):
@@ -198,12 +205,25 @@ def birth_tests(
 
 
 # %% ../nbs/21i_answers.ipynb #bae47746
-def _nearest(pictures, others):
-    "The squared distance of each picture to the nearest of others, which is not itself."
-    distances = torch.cdist(pictures.flatten(1), others.flatten(1)).square()
+def nearest(
+    pictures: torch.Tensor,  # (m, 3, h, w)
+    others: torch.Tensor,  # (n, 3, h, w), or the very same pictures
+) -> torch.Tensor:  # (m,)
+    "The distance of each picture to the nearest of others, which is not itself."
+    distances = torch.cdist(pictures.flatten(1), others.flatten(1))
     if pictures is others:
         distances.fill_diagonal_(float("inf"))
     return distances.min(dim=1).values
+
+
+def distance_from(
+    drawn: torch.Tensor,  # (m, 3, h, w) by the model
+    images: torch.Tensor,  # (n, 3, h, w) that it was trained on
+) -> float:  # 1: as far from those as they are from each other
+    "How far drawn pictures lie from those of the training, over how far these lie apart."
+    images = images.float().unique(dim=0)
+    apart = nearest(images, images).median()
+    return (nearest(drawn.float(), images).median() / apart).item()
 
 
 def copy_tests(
@@ -211,9 +231,7 @@ def copy_tests(
     images: torch.Tensor,  # (n, 3, h, w) that it was trained on
 ):  # pairs of (fault or None, sentence)
     "Are drawn pictures those of the training?"
-    images = images.float().unique(dim=0)
-    apart = _nearest(images, images).median()
-    share = (_nearest(drawn.float(), images).median() / apart).item()
+    share = distance_from(drawn, images) ** 2  # by squared distances
     text = f"drawn pictures lie {share:.2f} as far from training pictures as these "
     fault = "memorised" if share < 0.25 else None
     yield fault, f"{text}from each other (healthy: above 0.5)"

@@ -20,7 +20,7 @@ from .exam import Patient
 from .hearing import PROMPTS, draw_with
 from .pictures import described
 from .predict import marked
-from .readings import has_pictures, known_pictures
+from .readings import known_pictures
 
 
 # %% ../nbs/21o_chart.ipynb #da8e37fb
@@ -28,8 +28,8 @@ def _prompts_of(patient):
     "Three prompts: held-out ones, those of the training, or ours."
     if patient.held_out:
         return patient.held_out[:3]
-    if patient.training is not None:
-        return patient.training.captions[:3]
+    if patient.captions:
+        return patient.captions[:3]
     return PROMPTS
 
 
@@ -116,7 +116,7 @@ def chart_of(
     samples, labels = _samples(patient)
     usual, captions = known_pictures(patient)
     rows = [show(samples, labels, cols=6, size=128)]
-    if has_pictures(patient):
+    if patient.images is not None:
         labels = [f"learned from: {words}" for words in captions[:6]]
         rows.append(show(usual[:6], labels, cols=6, size=128))
     rows.append(_numbers(patient, samples, usual))

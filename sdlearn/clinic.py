@@ -32,7 +32,7 @@ def _texts():
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _of(fault):
+def _told_of(fault):
     "What is told of the case with this fault."
     return next(told for told in _texts() if told["fault"] == fault)
 
@@ -54,7 +54,7 @@ def _number(test, fault, in_health=False):
 
 def _side(test, fault):
     "On which side of the healthy number a fault moves a test; 0 is neither."
-    if QUESTIONS[test].of_loop and not _of(fault)["code"]:
+    if QUESTIONS[test].of_loop and not _told_of(fault)["code"]:
         return 0  # the fault is elsewhere, and the loop is the package's own
     moved = _number(test, fault) - _number(test, fault, True)
     slack = QUESTIONS[test].slack
@@ -178,7 +178,7 @@ class Case:
             sentence = against["sentence"]
             numbers = self._numbers(against["test"])
             return f"No. {sentence} {numbers}"
-        key = _of(fault)["key"]
+        key = _told_of(fault)["key"]
         here, healthy = self.reading(key)
         if abs(here - healthy) <= QUESTIONS[key].slack:
             numbers = self._numbers(key)

@@ -26,9 +26,10 @@ from ipywidgets import (
 )
 from PIL import Image, ImageOps
 
-from .paintbox import PaintBox, notes, paragraph, picture_source
+from .paintbox import PaintBox, notes, paragraph
 from .parts import Parts, change_settings
 from .pictures import to_rgb
+from .predict import picture_source
 from .schedulers import SCHEDULERS
 from .text import known_words
 
@@ -53,13 +54,6 @@ def without_words(
     if not knows_words or not prompt.strip() or any(map(str.isalpha, prompt)):
         return []
     return ["There is no word in the prompt, so the picture will be of anything."]
-
-
-def _size_of(parts):
-    "Width and height of the model's pictures, in pixels."
-    size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
-    rows, columns = size if isinstance(size, list | tuple) else (size, size)
-    return columns * factor, rows * factor
 
 
 # %% ../nbs/20b_desk.ipynb #99bfe725
@@ -103,7 +97,9 @@ class Start(VBox):
         self,
         size: tuple,  # width and height of the model's pictures, in pixels
     ):
-        self.size, self.picture, self.name = size, None, ""
+        self.size = size
+        self.picture = None
+        self.name = ""
         self.noise = _button("Noise", "Start from noise")
         self.shown = _button("This picture", "Start from the picture shown")
         kind = dict(kind=FileUpload, accept="image/*")
@@ -165,7 +161,8 @@ class Controls(VBox):
         self.steps = _entry(IntSlider, "Steps", usual.num_inference_steps, **steps)
         self.guidance = _entry(FloatSlider, "Guidance", usual.guidance_scale, **scales)
         self.sampler = _samplers()
-        self.start = Start(_size_of(parts))
+        height, width = parts.image_size
+        self.start = Start((width, height))
         self.draw = _button("Draw", "Draw this", button_style="primary")
         self.next = _button("Next seed", "Draw this with the next seed")
         self.told = HTML()

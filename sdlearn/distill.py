@@ -14,6 +14,8 @@ __all__ = [
     "pseudo_huber",
     "path_loss",
     "student_of",
+    "guided_noise",
+    "guidance_loss",
     "Distillation",
     "distill",
     "save_student",
@@ -33,12 +35,13 @@ from diffusers import DPMSolverMultistepScheduler, LCMScheduler
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .checkpoints import load_parts
 from .core import make_generator, replace_on_success
 from .data import Endless, WorldData
-from .guidance import guided_denoiser
+from .guidance import guide, guided_denoiser
 from .lora import write_lora
 from .parts import Parts, Settings, starting_noise
 from .samplers import sampling_loop
@@ -172,17 +175,17 @@ def pseudo_huber(
 
 
 def path_loss(
-    text_encoder,  # CLIPTextModel, which is not trained
-    scheduler,  # diffusers scheduler; gives alphas_cumprod
+    parts: Parts,  # the teacher, of which nothing is trained
 ):  # function of (unet, batch of `points_of`, generator) that gives a scalar
     "How far from the end of its path the UNet puts each point."
+    alphas_cumprod = parts.scheduler.alphas_cumprod
 
     def loss_fn(unet, batch, generator=None):
         noisy, t, end, input_ids = batch
         with torch.no_grad():
-            prompt_embeds = text_encoder(input_ids)[0]
+            prompt_embeds = parts.text_encoder(input_ids)[0]
         noise_pred = unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
-        guess = consistency(noisy, noise_pred.float(), t, scheduler.alphas_cumprod)
+        guess = consistency(noisy, noise_pred.float(), t, alphas_cumprod)
         return pseudo_huber(guess - end)
 
     return loss_fn
@@ -213,13 +216,46 @@ def student_of(
 FOUR_STEPS = Settings(num_inference_steps=4, guidance_scale=1.0)
 
 
+# %% ../nbs/18b_distill.ipynb #3d6c7813
+def guided_noise(
+    parts: Parts,  # the teacher
+    noisy: torch.Tensor,  # (b, 4, h/8, w/8) latents
+    t: torch.Tensor,  # (b,) timesteps, each row's own
+    prompt_embeds: torch.Tensor,  # (b, n, d) the prompts
+    guidance_scale: float,  # s = 1 + w
+) -> torch.Tensor:  # (b, 4, h/8, w/8)
+    "What the teacher answers with guidance (Ho & Salimans 2022, equation 6)."
+    empty_embeds = parts.embed([""]).expand_as(prompt_embeds)
+    both_embeds = torch.cat([empty_embeds, prompt_embeds])
+    both_noisy, both_t = torch.cat([noisy, noisy]), torch.cat([t, t])
+    both = parts.unet(both_noisy, both_t, encoder_hidden_states=both_embeds).sample
+    return guide(*both.chunk(2), guidance_scale)
+
+
+def guidance_loss(
+    parts: Parts,  # the teacher
+    guidance_scale: float = 2.5,  # of its answers; the student will need none
+):  # function of (unet, batch of `points_of`, generator) that gives a scalar
+    "How far one row of the student is from two of the teacher (Meng et al. 2023, section 3.1)."
+
+    def loss_fn(unet, batch, generator=None):
+        noisy, t, _, input_ids = batch
+        with torch.no_grad():
+            prompt_embeds = parts.text_encoder(input_ids)[0]
+            guided = guided_noise(parts, noisy, t, prompt_embeds, guidance_scale)
+        noise_pred = unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
+        return F.mse_loss(noise_pred.float(), guided)
+
+    return loss_fn
+
+
 # %% ../nbs/18b_distill.ipynb #18b0003f
 @dataclass(frozen=True)
 class Distillation:
     "What a distillation may cost."
 
-    paths: int = 4096  # of the teacher, 16 passes each
-    steps: int = 225  # of the training
+    paths: int = 32_768  # of the teacher, 16 passes each
+    steps: int = 3_000  # of the training
     batch_size: int = 64  # points of paths
     rank: int = 32  # of the LoRA
     seed: int = 0  # of prompts, noise and first matrices
@@ -230,17 +266,18 @@ def distill(
     data,  # WorldData, whose captions are the prompts
     folder,  # where paths and training are kept; what is there is not done again
     budget: Distillation = Distillation(),  # how many paths, steps and ranks
+    loss_of=path_loss,  # what is learned of the paths: this, or `guidance_loss`
     **options,  # further ones of `train`, such as mixed_precision="bf16"
 ):  # UNet2DConditionModel with the adapter, and the loss of each step
-    "A student that draws in few steps what the teacher draws in many."
+    "A student that draws in few steps, or in few rows, what the teacher draws in many."
     prompts = data.captions(budget.paths)
     precision = options.get("mixed_precision", "no")
     paths = recorded_paths(parts, prompts, folder, budget.seed, precision)
     student = student_of(parts.unet, budget.rank, budget.seed)
-    usual = dict(save_every=25, optimizer="muon")
+    usual = dict(save_every=25, optimizer="muon", lr=4e-4)
     losses = train(
         student,
-        path_loss(parts.text_encoder, parts.scheduler),
+        loss_of(parts),
         points_of(paths, prompts, parts.tokenizer),
         steps=budget.steps,
         batch_size=budget.batch_size,

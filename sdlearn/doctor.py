@@ -9,6 +9,7 @@ __all__ = ["Report", "examine_folder", "run_doctor"]
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from .checkpoints import load_parts
 from .data import open_data
 from .exam import FAULTS, Look, Patient, look_over
+from .probe import first_pairs
 from .records import moment_tests
 from .together import TextAndUNet
 
@@ -42,15 +44,7 @@ def _read(path):
         ) from error
 
 
-@dataclass
-class _Pairs:
-    "The first pictures of a training, with captions."
-
-    captions: list
-    images: torch.Tensor
-
-
-def _first_pairs(folder, n=64):
+def _learned_from(folder):
     "What a training learned from, if its recipe says so and it is still there."
     path = folder / "recipe.json"
     if not path.is_file():
@@ -59,14 +53,8 @@ def _first_pairs(folder, n=64):
     recipe = json.loads(text)
     if "seed" not in recipe or "data" in recipe:
         return None
-    world = open_data(seed=recipe["seed"])
-    captions = []
-    images = []
-    for i in range(n):
-        image, caption = world[i]
-        captions.append(caption)
-        images.append(image)
-    return _Pairs(captions, torch.stack(images))
+    images, captions = first_pairs(open_data(seed=recipe["seed"]), 64)
+    return SimpleNamespace(images=images, captions=captions)
 
 
 # %% ../nbs/21b_doctor.ipynb #f3e3225a
@@ -134,7 +122,7 @@ def _schedule_look(parts):
     left = alphas_cumprod[-1].item()
     share = left**0.5
     ratio = left / (1 - left)
-    kind = parts.scheduler.config.get("prediction_type", "epsilon")
+    kind = parts.scheduler.config.prediction_type
     text = (
         f"{steps} timesteps, read as {kind}; at the last one "
         f"{share:.1%} of the picture is left (signal-to-noise ratio {ratio:.4f})"
@@ -197,7 +185,7 @@ def _examine_training(folder, model):
         patient.latents = _read(latents)["latents"]
     if model is not None:
         patient.parts = load_parts(str(model), dtype=torch.float32)
-        patient.training = _first_pairs(folder)
+        patient.training = _learned_from(folder)
         patient.averaged = _compare_with(patient.parts, stages)
     looks = list(_look_at_stages(stages))
     looks += look_over(patient)

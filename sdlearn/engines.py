@@ -10,6 +10,7 @@ __all__ = [
     "lora_layers",
     "lora_scales",
     "write_graph",
+    "threads_for",
     "OnnxEngine",
     "GraphEngine",
 ]
@@ -205,6 +206,18 @@ def _forget_old(folder):
         shutil.rmtree(path.parent, ignore_errors=True)
 
 
+# %% ../nbs/18a_engines.ipynb #f44c1b10
+_SMALL = 50_000_000  # weights
+
+
+def threads_for(
+    network: torch.nn.Module,  # on the CPU
+) -> int | None:  # None: all
+    "How many threads are of use to a network."
+    weights = sum(weight.numel() for weight in network.parameters())
+    return 1 if weights < _SMALL else None
+
+
 # %% ../nbs/18a_engines.ipynb #c1dc9dc7
 class OnnxEngine:
     "A network that ONNX Runtime computes, from a file that is made once for its weights."
@@ -214,7 +227,8 @@ class OnnxEngine:
         network,  # `UNetFunction` or `DecoderFunction`, in float32 on the CPU
     ):
         self.least_side = network.least_side
-        self.sessions = {}  # number of threads: session
+        self.threads = threads_for(network) or torch.get_num_threads()
+        self.session = None  # opened when it is asked for the first time
         folder = cache_folder() / "onnx"
         self.path = folder / _fingerprint(network) / "network.onnx"
         if self.path.exists():
@@ -231,30 +245,23 @@ class OnnxEngine:
             made, self.path = self.path, temporary / "network.onnx"
             _write_onnx(network, self.path)
             _check_equal(network, self)
-            self.sessions.clear()
-            self.path = made
+            self.path, self.session = made, None
 
     def fits(self, inputs):
         "Can the sides be halved as often as the network wants?"
         return not any(side % self.least_side for side in inputs[0].shape[2:])
 
     def __call__(self, *inputs):
-        session = self._session(torch.get_num_threads())
-        names = [one.name for one in session.get_inputs()]
+        self.session = self.session or self._open()
+        names = [one.name for one in self.session.get_inputs()]
         arrays = [one.detach().numpy() for one in inputs]
-        (out,) = session.run(None, dict(zip(names, arrays)))
+        (out,) = self.session.run(None, dict(zip(names, arrays)))
         return torch.from_numpy(out)
 
-    def _session(self, threads):
-        "One for as many threads as PyTorch uses now."
-        if threads not in self.sessions:
-            options = _runtime().SessionOptions()
-            options.intra_op_num_threads = threads
-            options.log_severity_level = 3
-            self.sessions[threads] = self._open(options)
-        return self.sessions[threads]
-
-    def _open(self, options):
+    def _open(self):
+        options = _runtime().SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
         providers = ["CPUExecutionProvider"]
         try:
             return _runtime().InferenceSession(str(self.path), options, providers)

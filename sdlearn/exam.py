@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .core import to_tensor
+from .drawings import check_known
 from .listen import listen
 from .overheard import heard_faults
 from .answers import (
@@ -83,6 +84,16 @@ class Patient:
     averaged: dict = field(default_factory=dict)
     latents: torch.Tensor | None = None  # (n, 4, h/8, w/8) that it was trained on
 
+    @property
+    def images(self):
+        "The pictures that it learned from; None if they are not known."
+        return getattr(self.training, "images", None)
+
+    @property
+    def captions(self):
+        "The captions that it learned from; None if they are not known."
+        return getattr(self.training, "captions", None)
+
 
 @dataclass(frozen=True)
 class Look:
@@ -118,8 +129,8 @@ def _look_at_training(patient):
         yield from _looks("average", average_tests(name, averaged, kept))
     if patient.latents is not None:
         yield from _looks("latents", latent_tests(patient.latents))
-    captions = getattr(patient.training, "captions", None)
-    images = getattr(patient.training, "images", None)
+    images = patient.images
+    captions = patient.captions
     if images is not None:
         yield from _looks("pictures", range_tests(images))
         if captions:
@@ -132,8 +143,8 @@ def _look_at_training(patient):
 # %% ../nbs/21c_exam.ipynb #826c4676
 def _known_pairs(patient):
     "Pictures and captions to ask about: the training's own, or the world's."
-    images = getattr(patient.training, "images", None)
-    captions = getattr(patient.training, "captions", None)
+    images = patient.images
+    captions = patient.captions
     if images is not None and captions and min(len(images), len(captions)) >= 8:
         n = min(32, len(images), len(captions))
         return images[:n].float(), list(captions[:n]), True
@@ -176,7 +187,7 @@ def _look_at_model(patient):
 def _look_at_learned(probe, seen, known, errors):
     "What the answers of a trained model tell."
     parts = probe.parts
-    declared = parts.scheduler.config.get("prediction_type", "epsilon")
+    declared = parts.scheduler.config.prediction_type
     yield from _looks("prediction type", reading_tests(errors, declared))
     yield from _looks("scaling factor", spread_tests(seen, known))
     yield from _looks("channels", channel_tests(seen))
@@ -214,11 +225,11 @@ def plain_draw(
 
 def _look_at_copies(patient):
     "Are drawn pictures those that were trained on?"
-    images = getattr(patient.training, "images", None)
-    captions = getattr(patient.training, "captions", None)
-    if images is None or not captions:
+    images = patient.images
+    if images is None or not patient.captions:
         return
-    prompts = list(dict.fromkeys(captions[: len(images)]))[:8]
+    shown = patient.captions[: len(images)]
+    prompts = list(dict.fromkeys(shown))[:8]
     drawn = (patient.draw or plain_draw)(patient.parts, prompts, 0)
     yield from _looks("copies", copy_tests(drawn.cpu(), images))
 
@@ -250,7 +261,7 @@ _OF_LOOP = [
 ]
 
 
-def _finite(look_at, patient):
+def _looks_if_finite(look_at, patient):
     "The looks, or what a network that gives no numbers is called."
     try:
         yield from look_at(patient)
@@ -269,14 +280,14 @@ def look_over(
     looks = list(_look_at_training(patient))
     if patient.parts is not None:
         if wanted & set(_OF_LOOP):
-            looks += _finite(_look_at_loop, patient)
+            looks += _looks_if_finite(_look_at_loop, patient)
         if any(look.fault == "learning-rate" for look in looks):
             looks.append(Look("model", "not asked: its loss did not fall"))
             return _wanted(looks, wanted)
         if wanted & set(_OF_MODEL):
-            looks += _finite(_look_at_model, patient)
+            looks += _looks_if_finite(_look_at_model, patient)
         if "memorised" in wanted:
-            looks += _finite(_look_at_copies, patient)
+            looks += _looks_if_finite(_look_at_copies, patient)
     return _wanted(looks, wanted)
 
 
@@ -290,17 +301,10 @@ def examine(
     only: list | None = None,  # faults to look for; None: all that can be told
 ) -> list[Finding]:
     "All that is wrong with a patient, each fault once with its evidence."
-    _check_names(only)
+    for name in only or []:
+        check_known("fault", name, FAULTS)
     findings = {}
     for look in look_over(patient, only):
         if look.fault and look.fault not in findings:
             findings[look.fault] = Finding(look.fault, look.seen)
     return list(findings.values())
-
-
-def _check_names(only):
-    "A ValueError for a fault that there is not."
-    for name in only or []:
-        if name not in FAULTS:
-            known = ", ".join(FAULTS)
-            raise ValueError(f"There is no fault {name!r}: pass some of {known}.")

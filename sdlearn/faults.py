@@ -14,6 +14,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from .core import make_generator, randn
+from .drawings import check_known
 from .evaluate import judgments
 from .exam import FAULTS, Patient
 from .judge import load_scorer
@@ -253,13 +254,6 @@ SYMPTOMS = {  # fault: what is measured, the healthy bound, the ill bound
 
 
 # %% ../nbs/21a_faults.ipynb #fault019
-def _check_fault(slug):
-    "A ValueError for a fault that there is not."
-    if slug not in FAULTS:
-        known = ", ".join(FAULTS)
-        raise ValueError(f"There is no fault {slug!r}: pass one of {known}.")
-
-
 @cache
 def _patient(
     slug,  # one of `FAULTS`
@@ -277,7 +271,7 @@ def planted(
     slug: str,  # one of `FAULTS`
 ) -> Patient:
     "A patient with this fault and no other."
-    _check_fault(slug)
+    check_known("fault", slug, FAULTS)
     return _patient(slug, True)
 
 
@@ -285,7 +279,7 @@ def repaired(
     slug: str,  # one of `FAULTS`
 ) -> Patient:
     "The same patient after the right repair."
-    _check_fault(slug)
+    check_known("fault", slug, FAULTS)
     return _patient(slug, False)
 
 
@@ -294,5 +288,5 @@ def symptom(
     patient: Patient,  # with the fault, or repaired
 ) -> float:  # see `SYMPTOMS` for what it is
     "The number that gives this fault away."
-    _check_fault(slug)
+    check_known("fault", slug, FAULTS)
     return SYMPTOMS[slug].measure(patient)

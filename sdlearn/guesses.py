@@ -8,6 +8,7 @@ __all__ = [
     "levels_at",
     "noises_of",
     "step_guesses",
+    "shares_between",
     "last_level",
     "step_error",
     "fitted_shares",
@@ -89,7 +90,7 @@ def step_guesses(
 ) -> dict:  # name: (prediction_type, shares of each step)
     "What a first-order loop may have done, right or wrong in a known way."
     scheduler = heard.parts.scheduler
-    kind = scheduler.config.get("prediction_type", "epsilon")
+    kind = scheduler.config.prediction_type
     other = "epsilon" if kind == "v_prediction" else "v_prediction"
     told = [question.t for question in heard.questions]
     below = [t - 1 for t in told]
@@ -97,19 +98,22 @@ def step_guesses(
     two_on = [*levels[2:], last_level(scheduler)]
     next_door = levels_at(scheduler, below)
     own = _own_levels(scheduler, len(told))
-    right = _shares(levels, levels[1:])
+    right = shares_between(levels, levels[1:])
     return {
         "right": (kind, right),
         "prediction-type": (other, right),
         "stepped twice": (kind, _shares_of_two(levels, kind)),
-        "stepped two on": (kind, _shares(levels, two_on)),
-        "stepped to t - 1": (kind, _shares(levels[:-1], next_door)),
-        "told another t": (kind, _shares(own, own[1:])),
+        "stepped two on": (kind, shares_between(levels, two_on)),
+        "stepped to t - 1": (kind, shares_between(levels[:-1], next_door)),
+        "told another t": (kind, shares_between(own, own[1:])),
     }
 
 
-def _shares(levels, levels_after):
-    "The shares of steps from levels to others."
+def shares_between(
+    levels,  # alphas_cumprod before each step
+    levels_after,  # after it
+) -> list:  # of (share of the sample, share of the noise)
+    "What DDIM steps from levels to others mix."
     return [ddim_shares(a, a_prev) for a, a_prev in zip(levels, levels_after)]
 
 
@@ -183,7 +187,7 @@ def fitted_shares(
     heard: Heard,  # from `listen`
 ) -> tuple[float, list]:  # error as above; shares of sample and noise of each step
     "The shares that explain each step best, whatever the equations say."
-    kind = heard.parts.scheduler.config.get("prediction_type", "epsilon")
+    kind = heard.parts.scheduler.config.prediction_type
     errors = 0.0
     sizes = 0.0
     shares = []

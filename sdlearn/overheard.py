@@ -6,6 +6,7 @@
 __all__ = ["EXACT", "guidance_heard", "heard_faults"]
 
 # %% ../nbs/21f_overheard.ipynb #fb63a877
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -36,59 +37,63 @@ _OF_GUESS = {  # what a guess means: fault, and how the sample moves
 }
 
 
-def _step_errors(heard):
-    "How far each guess is from what was heard."
-    errors = {}
-    for name, (kind, shares) in step_guesses(heard).items():
-        error, _ = step_error(heard, kind, shares)
-        errors[name] = error
-    return errors
+@dataclass(frozen=True)
+class _Fit:
+    "How well a guess explains what was heard."
+
+    prediction_type: str  # how the answers are read
+    shares: list  # of sample and noise, of each step
+    error: float  # as a share of the samples
+    guidance: list  # how much of the prompt's direction each step takes
 
 
-def _wrong_step(heard):
+def _fit(heard, prediction_type, shares):
+    "One guess, compared with the samples."
+    error, guidance = step_error(heard, prediction_type, shares)
+    return _Fit(prediction_type, shares, error, guidance)
+
+
+def _fits(heard):
+    "All guesses by their names, compared with the samples."
+    guesses = step_guesses(heard).items()
+    return {name: _fit(heard, *guess) for name, guess in guesses}
+
+
+def _wrong_step(heard, fits):
     "Is another guess than the right one exact?"
-    errors = _step_errors(heard)
-    best = min(errors, key=errors.get)
-    least = errors[best]
-    right = errors["right"]
+    best = min(fits, key=lambda name: fits[name].error)
+    least = fits[best].error
+    right = fits["right"].error
     if least < EXACT and least < 0.1 * right:
-        other, _ = step_guesses(heard)["prediction-type"]
-        slug, movement = _OF_GUESS[best]
+        other = fits["prediction-type"].prediction_type
+        fault, movement = _OF_GUESS[best]
         movement = movement.format(other=other)
-        yield (
-            slug,
-            (
-                f"Each sample moves {movement} "
-                f"(error {least:.1g}; as it should: {right:.1g})."
-            ),
-        )
+        errors = f"(error {least:.1g}; as it should: {right:.1g})"
+        yield fault, f"Each sample moves {movement} {errors}."
     elif right > EXACT:
-        yield from _wrong_shares(heard, right)
+        yield from _wrong_shares(heard, fits["right"])
 
 
-def _wrong_shares(heard, error):
+def _wrong_shares(heard, right):
     "A mixture that is exact in other shares than the equation's."
     unexplained, fitted = fitted_shares(heard)
     if unexplained > EXACT:
         return  # randomness or memory: another kind of sampler
-    _, right = step_guesses(heard)["right"]
-    gap = torch.tensor(fitted) - torch.tensor(right)
+    gap = torch.tensor(fitted) - torch.tensor(right.shares)
     worst = gap.abs().sum(dim=1).argmax()
     t = heard.questions[worst].t
     of_sample, of_noise = fitted[worst]
-    sample_wanted, noise_wanted = right[worst]
-    yield (
-        "wrong-coefficient",
-        (
-            f"At t = {t:.0f} a step mixes {of_sample:.3f} of the sample and "
-            f"{of_noise:.3f} of the noise; the equation says {sample_wanted:.3f} and "
-            f"{noise_wanted:.3f} (error {error:.1g})."
-        ),
+    sample_wanted, noise_wanted = right.shares[worst]
+    text = (
+        f"At t = {t:.0f} a step mixes {of_sample:.3f} of the sample and "
+        f"{of_noise:.3f} of the noise; the equation says {sample_wanted:.3f} and "
+        f"{noise_wanted:.3f} (error {right.error:.1g})."
     )
+    yield "wrong-coefficient", text
 
 
 # %% ../nbs/21f_overheard.ipynb #7eb000cf
-def _order(heard):
+def _wrong_timesteps(heard):
     "Timesteps fall, and each is asked about once."
     told = [question.t for question in heard.questions]
     first = told[0]
@@ -117,14 +122,17 @@ def guidance_heard(
     heard: Heard,  # from `listen`
 ) -> float:  # the guidance scale; nan if the steps are not understood
     "How much of the prompt's direction the steps take."
-    kind, shares = step_guesses(heard)["right"]
-    error, guidance = step_error(heard, kind, shares)
-    return median(guidance) if error < EXACT else float("nan")
+    guess = step_guesses(heard)["right"]
+    return _guidance_of(_fit(heard, *guess))
 
 
-def _away(heard):
+def _guidance_of(right):
+    "The same, from the fit of the right guess."
+    return median(right.guidance) if right.error < EXACT else float("nan")
+
+
+def _wrong_guidance(heard, scale):
     "Does guidance lead away from the prompt?"
-    scale = guidance_heard(heard)
     wanted = heard.parts.settings.guidance_scale
     if not scale < -0.05:
         return
@@ -140,13 +148,11 @@ def _away(heard):
 
 
 # %% ../nbs/21f_overheard.ipynb #e660e99c
-def _last_latents(heard):
-    "Where the last step of a right loop leads."
+def _last_latents(heard, scale):
+    "Where the last step of a right loop with this guidance scale leads."
     last = heard.questions[-1]
     scheduler = heard.parts.scheduler
-    kind = scheduler.config.get("prediction_type", "epsilon")
-    uncond, direction = noises_of(last, heard, kind)
-    scale = guidance_heard(heard)
+    uncond, direction = noises_of(last, heard, scheduler.config.prediction_type)
     noise = uncond + scale * direction
     level = levels_at(scheduler, [last.t])
     end = last_level(scheduler)
@@ -154,9 +160,9 @@ def _last_latents(heard):
     return of_sample * last.sample + of_noise * noise
 
 
-def _scale(heard):
+def _wrong_factor(heard, scale):
     "By how much were the last latents multiplied before the decoder?"
-    latents = _last_latents(heard)
+    latents = _last_latents(heard, scale)
     given = heard.latents
     if latents.shape != given.shape or latents.isnan().any():
         return
@@ -165,17 +171,12 @@ def _scale(heard):
     factor = heard.parts.vae.config.get("scaling_factor") or 1.0
     wanted = 1 / factor
     if abs(found / wanted - 1) > 0.03:  # healthy: below 0.001
-        yield (
-            "scaling-factor",
-            (
-                f"The decoder is given the last latents times {found:.3f}; "
-                f"1 / scaling_factor is {wanted:.3f}."
-            ),
-        )
+        text = f"The decoder is given the last latents times {found:.3f}"
+        yield "scaling-factor", f"{text}; 1 / scaling_factor is {wanted:.3f}."
 
 
 # %% ../nbs/21f_overheard.ipynb #c5c6b12c
-def _line(pictures, decoded):
+def _fitted_line(pictures, decoded):
     "Slope and offset from decoded to pictures, and the share that no line explains."
     inside = pictures.abs() < 0.98  # what is cut off tells nothing
     x = decoded[inside]
@@ -189,38 +190,31 @@ def _line(pictures, decoded):
     return slope, offset, unexplained.item()
 
 
-def _pictures(heard):
+def _changed_pictures(heard):
     "Are the pictures what the decoder gave?"
     pictures = heard.pictures
     decoded = heard.decoded
     if pictures.shape != decoded.shape:
         return
+    slope, offset, rest = _fitted_line(pictures, decoded)
     swapped = decoded.flip(1)
-    slope, offset, rest = _line(pictures, decoded)
-    other_slope, other_offset, other_rest = _line(pictures, swapped)
+    other_slope, other_offset, other_rest = _fitted_line(pictures, swapped)
     if other_rest < 0.1 * rest:
         slope = other_slope
         offset = other_offset
-        yield (
-            "channels-swapped",
-            (
-                "The pictures are what the decoder gave with red and blue changed: "
-                f"{other_rest:.1%} unexplained, and {rest:.0%} if they stay."
-            ),
-        )
+        text = "The pictures are what the decoder gave with red and blue changed"
+        shares = f"{other_rest:.1%} unexplained, and {rest:.0%} if they stay"
+        yield "channels-swapped", f"{text}: {shares}."
     is_same_size = 0.8 < slope < 1.25
     if not is_same_size or abs(offset) > 0.1:
-        yield (
-            "pictures-not-normalised",
-            (
-                f"The pictures are {slope:.2f} times what the decoder gave, "
-                f"{offset:+.2f}; they should be once that, +0."
-            ),
+        text = (
+            f"The pictures are {slope:.2f} times what the decoder gave, {offset:+.2f}"
         )
+        yield "pictures-not-normalised", f"{text}; they should be once that, +0."
 
 
 # %% ../nbs/21f_overheard.ipynb #59ff0525
-def _padding(heard):
+def _wrong_filling(heard):
     "Is the filling behind the end of the prompts the tokenizer's?"
     tokenizer = heard.parts.tokenizer
     longest = tokenizer.model_max_length
@@ -263,12 +257,14 @@ def heard_faults(
     broken = list(_not_finite(heard))
     if broken:
         return broken
-    found = list(_order(heard))
+    found = list(_wrong_timesteps(heard))
     if not found:  # else the steps tell nothing more
-        found += _wrong_step(heard)
-        found += _away(heard)
-        found += _scale(heard)
+        fits = _fits(heard)
+        scale = _guidance_of(fits["right"])
+        found += _wrong_step(heard, fits)
+        found += _wrong_guidance(heard, scale)
+        found += _wrong_factor(heard, scale)
     found += _same_noise(heard, again)
-    found += _padding(heard)
-    found += _pictures(heard)
+    found += _wrong_filling(heard)
+    found += _changed_pictures(heard)
     return found

@@ -105,9 +105,6 @@ def _guidance_embedding(guidance_scale, width):
     return F.pad(waves, (0, width - 2 * half))[None]
 
 
-_COMPONENTS = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
-
-
 @dataclass
 class Parts:
     "The five parts of a Stable Diffusion, and what they do together."
@@ -227,6 +224,13 @@ class Parts:
         return vae_scale_factor(self.vae)
 
     @property
+    def image_size(self) -> tuple[int, int]:  # height and width, in pixels
+        "How large its pictures are if nothing else is asked for."
+        size = self.unet.config.sample_size
+        rows, columns = size if isinstance(size, list | tuple) else (size, size)
+        return rows * self.vae_scale_factor, columns * self.vae_scale_factor
+
+    @property
     def device(self) -> torch.device:
         return next(self.unet.parameters()).device
 
@@ -237,7 +241,8 @@ class Parts:
     @property
     def components(self) -> dict:  # by the names that diffusers gives them
         "The five parts alone, as one of diffusers' pipelines takes them."
-        return {name: getattr(self, name) for name in _COMPONENTS}
+        names = ("tokenizer", "text_encoder", "vae", "unet", "scheduler")
+        return {name: getattr(self, name) for name in names}
 
     def to_pipeline(self):  # StableDiffusionPipeline
         "diffusers' own pipeline of the same parts, without the safety checker."
@@ -273,17 +278,12 @@ def make_scheduler(
 
 
 # %% ../nbs/12a_parts.ipynb #1dae8193
-def _latents_shape(
-    parts,  # Parts
-    batch_size,  # how many pictures
-    height,  # pixels, or None
-    width,  # pixels, or None
-):
+def _latents_shape(parts, batch_size, height, width):
     "The shape of the latents of so many pictures of so many pixels."
-    size, factor = parts.unet.config.sample_size, parts.vae_scale_factor
-    rows, columns = size if isinstance(size, list | tuple) else (size, size)
-    height = rows * factor if height is None else height
-    width = columns * factor if width is None else width
+    factor = parts.vae_scale_factor
+    usual_height, usual_width = parts.image_size
+    height = usual_height if height is None else height
+    width = usual_width if width is None else width
     for side in (height, width):
         if not is_whole(side) or side < 1 or side % factor:
             raise ValueError(

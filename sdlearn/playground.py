@@ -34,16 +34,10 @@ from .checks import check_is, check_whole
 from .core import show, to_images
 from .desk import Controls, View, look, sentence_of, without_words
 from .edit import image_to_image, inpaint
-from .paintbox import (
-    PictureStrip,
-    figure,
-    notes,
-    picture_in,
-    picture_source,
-    png_of,
-)
+from .paintbox import PictureStrip, figure, notes, picture_in
 from .parts import Parts, Settings, change_settings, starting_noise
 from .pipeline import Generated, embed_prompts, generate, prepare
+from .predict import picture_source, png_of
 from .samplers import sampling_loop
 from .sheet import stages_sheet
 

@@ -4,6 +4,7 @@
 
 # %% auto #0
 __all__ = [
+    "first_pairs",
     "world_pairs",
     "Coded",
     "coded",
@@ -25,39 +26,33 @@ from torch.nn import functional as F
 
 from .core import make_generator, randn
 from .data import WorldData
-from .latents import vae_scale_factor
 from .parts import Parts, Settings
 from .schedule import add_noise, velocity
 
 
 # %% ../nbs/21g_probe.ipynb #05a877b1
+def first_pairs(
+    data,  # a data set of pictures and captions, such as `WorldData()`
+    n: int,  # how many
+) -> tuple:  # pictures (n, 3, h, w) in [-1, 1], n captions
+    "The first pictures of a data set, with their captions."
+    pairs = [data[i] for i in range(n)]
+    images = torch.stack([image for image, _ in pairs])
+    captions = [caption for _, caption in pairs]
+    return images, captions
+
+
 def world_pairs(
     parts: Parts,  # whose size the pictures get
     n: int = 32,  # how many
     seed: int = 2_000,  # of the scenes
 ) -> tuple:  # pictures (n, 3, h, w) in [-1, 1], n captions
     "Pictures of the world with their captions, in the size that a model draws."
-    world = WorldData(seed, split=None)
-    images = []
-    captions = []
-    for i in range(n):
-        image, caption = world[i]
-        images.append(image)
-        captions.append(caption)
-    images = torch.stack(images)
-    pixels = _drawn_size(parts)
-    if pixels != list(images.shape[2:]):
-        images = F.interpolate(images, size=pixels, mode="bicubic")
+    images, captions = first_pairs(WorldData(seed, split=None), n)
+    if parts.image_size != images.shape[2:]:
+        images = F.interpolate(images, size=parts.image_size, mode="bicubic")
         images = images.clamp(-1, 1)
     return images, captions
-
-
-def _drawn_size(parts):
-    "Height and width of what a model usually draws, in pixels."
-    size = parts.unet.config.sample_size
-    sides = size if isinstance(size, list | tuple) else (size, size)
-    factor = vae_scale_factor(parts.vae)
-    return [side * factor for side in sides]
 
 
 # %% ../nbs/21g_probe.ipynb #6dbb8298
@@ -66,9 +61,7 @@ class Coded:
     "Pictures as a VAE codes them."
 
     latents: torch.Tensor  # (n, 4, h/8, w/8) means, not scaled
-    informed: (
-        list  # of each channel, the share of its variance that the picture decides
-    )
+    informed: list  # share of each channel's variance that the picture decides
     spread: float  # standard deviation of scaled latents, drawn with their noise
     unexplained: float  # share of the pictures' variance that decoding loses
 
@@ -106,17 +99,12 @@ class Probe:
     noisy: torch.Tensor  # (b, 4, h/8, w/8) both, mixed
     t: torch.Tensor  # (b,) timesteps
 
-    def embeds(self, captions):
-        "What the UNet reads of n captions, (b, n, d)."
-        rounds = len(self.t) // len(captions)
-        embeds = self.parts.embed(captions)
-        return embeds.repeat(rounds, 1, 1)
-
     @torch.no_grad()
     def ask(self, captions, t=None):
         "The UNet's answer to all rows with n captions, (b, 4, h/8, w/8)."
         plain = Settings(guidance_scale=1.0)
-        embeds = self.embeds(captions)
+        rounds = len(self.t) // len(captions)
+        embeds = self.parts.embed(captions).repeat(rounds, 1, 1)
         denoise = self.parts.denoiser(embeds, None, plain)
         t = self.t if t is None else t
         return denoise(self.noisy, t)
@@ -187,7 +175,7 @@ def row_errors(
     captions: list[str],  # n texts that the UNet is told
 ) -> torch.Tensor:  # (b,)
     "The error of each row, as the model says that its answer is meant."
-    kind = probe.parts.scheduler.config.get("prediction_type", "epsilon")
+    kind = probe.parts.scheduler.config.prediction_type
     target = probe.targets[kind]
     gap = probe.ask(captions) - target
     squares = gap.float().square()

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .checkpoints import load_parts
+from .engines import threads_for
 from .evaluate import paint_tasks, pass_rate
 from .files import PICKLES
 from .judge import load_scorer
 from .runs import painter
-from .studio import at_most_threads, threads_for
+from .studio import at_most_threads
 from .tasks import task_prompts
 
 

@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = [
     "loss_tests",
+    "unmoved",
     "moved_tests",
     "average_tests",
     "range_tests",
     "color_tests",
+    "leaked",
     "split_tests",
     "latent_tests",
     "moment_tests",
@@ -72,21 +74,28 @@ def _running_means(curve, together):
 
 
 # %% ../nbs/21h_records.ipynb #e21b11ba
+def unmoved(
+    before: dict,  # a network's state_dict before the training
+    after: dict,  # the same after it
+) -> dict:  # name of each tensor of weights: is it what it was?
+    "Which tensors of weights never moved?"
+    stayed = {}
+    for name, weight in before.items():
+        if name in after and weight.is_floating_point():
+            now = after[name].cpu()
+            stayed[name] = torch.equal(weight.cpu(), now)
+    return stayed
+
+
 def moved_tests(
     network: str,  # its name
     before: dict,  # its state_dict before the training
     after: dict,  # the same after it
 ):  # pairs of (fault or None, sentence)
     "Did every tensor of weights move?"
-    weights = 0
-    still = []
-    for name, weight in before.items():
-        if name not in after or not weight.is_floating_point():
-            continue
-        weights += 1
-        now = after[name].cpu()
-        if torch.equal(weight.cpu(), now):
-            still.append(name)
+    stayed = unmoved(before, after)
+    weights = len(stayed)
+    still = [name for name in stayed if stayed[name]]
     text = f"{network}: {len(still)} of {weights} tensors did not move (healthy: 0)"
     if still:
         text += f", such as {still[0]}"
@@ -156,21 +165,26 @@ def _warmth(images, captions, word, without):
     return torch.tensor(found)
 
 
+def leaked(
+    captions: list[str],  # that were trained on
+    held_out: list[str],  # that are to test the model
+) -> list[str]:  # those of `held_out` that were trained on
+    "What is in both lists, whatever its case and its spaces."
+    known = {_plain(caption) for caption in captions}
+    return [caption for caption in held_out if _plain(caption) in known]
+
+
 def split_tests(
     captions: list[str],  # that were trained on
     held_out: list[str],  # that are to test the model
 ):  # pairs of (fault or None, sentence)
     "Was anything that is held out trained on?"
-    known = {_plain(caption) for caption in captions}
-    leaked = []
-    for caption in held_out:
-        if _plain(caption) in known:
-            leaked.append(caption)
-    share = f"{len(leaked)} of {len(held_out)}"
+    found = leaked(captions, held_out)
+    share = f"{len(found)} of {len(held_out)}"
     text = f"{share} held-out captions are in the training (healthy: 0)"
-    if leaked:
-        text += f", such as {leaked[0]!r}"
-    yield "leaky-split" if leaked else None, text
+    if found:
+        text += f", such as {found[0]!r}"
+    yield "leaky-split" if found else None, text
 
 
 def _plain(caption):

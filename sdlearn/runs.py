@@ -21,14 +21,15 @@ from .checkpoints import find_folder, load_parts
 from .choices import check_writable
 from .core import default_device, replace_on_success, to_tensor
 from .data import open_data
+from .engines import threads_for
 from .evaluate import evaluate, score_table
 from .fast import faster
 from .gpu import train_on_gpu
 from .judge import load_scorer
-from .studio import at_most_threads, threads_for
 from .pipeline import generate
 from .recipe import BUDGETS, STAGES, Training, measure, save_pipeline
 from .saving import say
+from .studio import at_most_threads
 
 
 # %% ../nbs/17f_runs.ipynb #d6d31335

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from .checkpoints import load_parts
 from .core import make_generator, randn
 from .data import WorldData
+from .probe import first_pairs
 from .schedule import add_noise
 
 
@@ -87,10 +88,7 @@ def known_scenes(
     n: int,  # how many
 ):  # images (n, 3, 64, 64), captions, latents (n, 4, 8, 8), prompt_embeds (n, 32, d)
     "Pictures of the world with all that is known of them."
-    data = WorldData(seed)
-    pairs = [data[i] for i in range(n)]
-    images = torch.stack([image for image, _ in pairs])
-    captions = [caption for _, caption in pairs]
+    images, captions = first_pairs(WorldData(seed), n)
     parts = shipped_parts()
     return SimpleNamespace(
         images=images,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import nbformat
@@ -156,6 +157,19 @@ def lab(tmp_path_factory):
         yield lab
 
 
+def foreign_hosts(page, address):
+    """A list that fills with whatever the page asks of other servers than its own."""
+    own, found = ("", urlsplit(address).netloc), []  # "": data:, blob: and about:
+
+    def hear(request):
+        if urlsplit(request.url).netloc not in own:
+            found.append(request.url)
+
+    page.on("request", hear)
+    page.on("websocket", hear)
+    return found
+
+
 def run_all(page, lab, name):
     """Open a notebook and run all its cells."""
     page.set_default_timeout(600_000)
@@ -171,6 +185,7 @@ def page(request, lab, browser):
     """The lesson in one of the themes, all cells run."""
     lab.set("apputils-extension/themes", theme=request.param)
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    elsewhere = foreign_hosts(page, lab.address)
     run_all(page, lab, "lesson.ipynb")
     page.wait_for_selector(".widget-output img")
     prediction(page, "five cats").get_by_role("button").wait_for()
@@ -178,6 +193,7 @@ def page(request, lab, browser):
     assert is_dark == ("Dark" in request.param)
     yield page
     page.close()
+    assert elsewhere == []
 
 
 def prediction(page, question):

@@ -30,6 +30,7 @@ from sdlearn.commands import (
 )
 from sdlearn.core import make_generator
 from sdlearn.edit import image_to_image, inpaint
+from sdlearn.engines import threads_for
 from sdlearn.lora import LORA_FILE
 from sdlearn.metadata import read_record
 from sdlearn.orders import split_lora
@@ -37,7 +38,7 @@ from sdlearn.pipeline import generate
 from sdlearn.prompts import PromptWarning
 from sdlearn.recipe import BUDGETS, STAGES
 from sdlearn.schedulers import SCHEDULERS
-from sdlearn.studio import at_most_threads, threads_for
+from sdlearn.studio import at_most_threads
 
 from .conftest import refused
 from .train_command import PATIENCE

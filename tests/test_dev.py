@@ -611,7 +611,7 @@ def test_lab_keeps_its_notebook(args, opened, venv, monkeypatch):
     copied, lab = [command for command, _ in venv]
     assert copied[1:] == ["tests/copies.py"]
     address = [f"--LabApp.default_url=/lab/tree/{opened}"] if opened else []
-    assert lab[4:] == args + address
+    assert lab[4:] == args + address + [DEV.NO_NEW_VERSION]
 
 
 @pytest.mark.parametrize(
@@ -637,7 +637,7 @@ def test_lab_where_nothing_can_be_written(venv, monkeypatch, capsys):
     monkeypatch.setattr(DEV, "can_write", lambda folder: False)
     DEV.lab([])
     [(lab, _)] = venv
-    assert lab[-1].endswith("/lab/tree/nbs/00_tour.ipynb")
+    assert lab[-2].endswith("/lab/tree/nbs/00_tour.ipynb")
     assert "Nothing can be written here" in capsys.readouterr().out
 
 

@@ -17,6 +17,8 @@ from sdlearn.distill import (
     consistency,
     consistency_rates,
     distill,
+    guidance_loss,
+    guided_noise,
     make_student,
     path_loss,
     points_of,
@@ -25,11 +27,13 @@ from sdlearn.distill import (
     teacher_paths,
 )
 from sdlearn.evaluate import pass_rate
+from sdlearn.guidance import guided_denoiser
 from sdlearn.hub import find_folder
 from sdlearn.judge import load_scorer
 from sdlearn.lora import LORA_FILE
 from sdlearn.pipeline import generate
 from sdlearn.tasks import SPLITS, task_prompts
+from sdlearn.text import tokenize
 
 from .conftest import refused
 from .random_parts import build_parts
@@ -194,10 +198,35 @@ def test_a_perfect_student_loses_nothing(least):
             return type("Output", (), dict(sample=noise))
 
     batch = noisy[None], t[None], end[None], input_ids[None]
-    loss_fn = path_loss(least.text_encoder, least.scheduler)
+    loss_fn = path_loss(least)
     assert loss_fn(Perfect(), batch) < 1e-3
     elsewhere = noisy[None], t[None], end[None] + 1, input_ids[None]
     assert loss_fn(Perfect(), elsewhere) > 0.5
+
+
+def test_guided_noise_is_that_of_the_sampling_loop(least):
+    noisy, t = randn((2, 4, 8, 8), make_generator(0)), torch.tensor([500, 500])
+    prompt_embeds, empty_embeds = least.embed(PROMPTS), least.embed(["", ""])
+    denoise = guided_denoiser(least.unet, prompt_embeds, empty_embeds, 2.5)
+    found = guided_noise(least, noisy, t, prompt_embeds, 2.5)
+    torch.testing.assert_close(found, denoise(noisy, t[0]), atol=1e-5, rtol=1e-5)
+    alone = guided_noise(least, noisy, torch.tensor([500, 100]), prompt_embeds, 2.5)
+    torch.testing.assert_close(alone[0], found[0], atol=1e-5, rtol=1e-5)
+
+
+def test_one_row_that_answers_like_two_loses_nothing(least):
+    noisy, t = randn((2, 4, 8, 8), make_generator(0)), torch.tensor([999, 259])
+    input_ids = tokenize(least.tokenizer, PROMPTS).input_ids
+    guided = guided_noise(least, noisy, t, least.embed(PROMPTS), 2.5)
+
+    class Perfect(torch.nn.Module):
+        def forward(self, sample, t, encoder_hidden_states):
+            return type("Output", (), dict(sample=guided))
+
+    batch = noisy, t, noisy, input_ids
+    loss_fn = guidance_loss(least)
+    assert loss_fn(Perfect(), batch) < 1e-8
+    assert loss_fn(least.unet, batch) > 1e-6
 
 
 def test_a_student_begins_as_its_teacher(least):
@@ -234,6 +263,12 @@ def test_a_distillation_resumes(least, tmp_path):
     torch.testing.assert_close(torch.tensor(resumed), torch.tensor(losses))
     torch.testing.assert_close(matrices(found), matrices(expected))
     assert matrices(found).abs().sum() > 0
+
+
+def test_guidance_alone_is_distilled(least, tmp_path):
+    budget = Distillation(steps=2, **SMOKE)
+    student, losses = distill(least, WorldData(0), tmp_path, budget, guidance_loss)
+    assert len(losses) == 2 and matrices(student).abs().sum() > 0
 
 
 @pytest.mark.slow

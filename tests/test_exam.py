@@ -8,8 +8,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sdlearn import overheard
+from sdlearn.answers import distance_from, nearest
 from sdlearn.conditioning import tiny_scheduler
 from sdlearn.core import make_generator, randn, to_tensor
+from sdlearn.desk import Controls
 from sdlearn.exam import FAULTS, Patient, examine, look_over
 from sdlearn.guesses import ddim_shares, fitted_shares, step_error, step_guesses
 from sdlearn.guidance import guide
@@ -148,6 +151,19 @@ def test_guidance_is_heard(small, scale):
     assert guidance_heard(heard) == pytest.approx(scale, abs=0.01)
 
 
+def test_each_guess_is_worked_out_once(small, monkeypatch):
+    fitted = []
+
+    def fit(heard, *guess):
+        fitted.append(guess)
+        return step_error(heard, *guess)
+
+    monkeypatch.setattr(overheard, "step_error", fit)
+    assert found(small, loop) == []
+    heard = listen(small, loop, TWO)
+    assert len(fitted) == len(step_guesses(heard))
+
+
 def test_shares_are_heard(small):
     heard = listen(small, loop, TWO)
     levels = small.scheduler.alphas_cumprod.double()
@@ -232,6 +248,19 @@ def test_weights_that_stayed():
     assert faults_of(tests) == ["frozen-layer"]
     assert "1 of 2 tensors did not move" in tests[0][1] and "such as b" in tests[0][1]
     assert not faults_of(moved_tests("unet", before, after | {"b": torch.zeros(2)}))
+
+
+def test_copies_lie_near():
+    images = randn((6, 3, 8, 8), make_generator(0))
+    others = randn((6, 3, 8, 8), make_generator(1))
+    squares = (others[:, None] - images).square().sum((2, 3, 4))  # (6, 6)
+    apart = nearest(others, images)
+    torch.testing.assert_close(apart, squares.min(dim=1).values.sqrt())
+    assert nearest(images, images).min() > 1  # none is its own neighbor
+    assert distance_from(images[:3], images) < 0.01
+    assert distance_from(others, images) == pytest.approx(1, abs=0.2)
+    twice = torch.cat([images, images])
+    assert distance_from(others, twice) == distance_from(others, images)
 
 
 def test_averages_but_for_rounding():
@@ -321,6 +350,15 @@ def test_a_probe_asks_about_known_noise(small):
     probe = make_probe(small, small.encode(images), captions)
     assert probe.noisy.shape == (8, 4, 8, 8)
     assert row_errors(probe, captions).shape == (8,)
+
+
+def test_pictures_are_as_large_as_the_model_draws(small):
+    unet = deepcopy(small.unet)
+    unet.register_to_config(sample_size=[4, 8])
+    wide = replace(small, unet=unet)
+    assert wide.image_size == (32, 64)
+    assert world_pairs(wide, 2)[0].shape == (2, 3, 32, 64)
+    assert Controls(wide).start.size == (64, 32)  # as Pillow has it, width first
 
 
 def test_captions_may_be_more_than_pictures(small):

@@ -402,15 +402,15 @@ def test_the_stock_step_trains(shipped):
 
 def test_the_page_of_the_benchmark():
     rows = {"stock": dict(seconds=1.0, ratio=1.0), "ours": dict(seconds=0.1, ratio=0.1)}
-    training = dict(
-        precision="no", ratio=2.0, samples_a_second=dict(stock=1.0, ours=2.0)
-    )
+    rates = dict(stock=10.0, ours=25.0)
+    ratios = dict(stock=1.0, ours=2.5)
+    training = dict(precision="no", ratio=ratios, samples_a_second=rates)
     drawing = rows | {name: rows["ours"] for name, *_ in bench.PROMISED}
     drawing |= {name: rows["stock"] for _, name, _ in bench.PROMISED}
     seconds = {"06_samplers": 3.0, "18_fast": 9.0}
     found = dict(drawing={"1": drawing}, cold=rows, training=training, course=seconds)
     text = bench.page(found)
-    assert "100 ms  0.100" in text and "ratio 2.00" in text
+    assert "100 ms  0.100" in text and "25 samples a second   2.50" in text
     assert "at most 0.2: holds" in text and "at most 0.06: missed" in text
     assert "2 notebooks, 12 s\n  the longest: 18_fast 9, 06_samplers 3" in text
 
@@ -500,9 +500,10 @@ def sweep_rows():
 def test_seven_rows_are_within_two_errors_of_twenty():
     text = (find_folder("tiny") / "sweep.json").read_text(encoding="utf-8")
     larger = [row for row in json.loads(text) if row["pictures"] == 1400]
-    (seven,) = [row for row in larger if row["scheduler"] == "dpm++, trailing"]
+    seven, five = [row for row in larger if row["scheduler"] == "dpm++, trailing"]
     (twenty,) = [row for row in larger if row["steps"] == 10]
     assert seven["interval"] == list(bench.CHEAP["guidance_interval"])
+    assert five["interval"] == list(bench.CHEAPER["guidance_interval"])
     assert share(twenty) - share(seven) < 2 * error_between(seven, twenty)
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from sdlearn.edit import inpaint
-from sdlearn.paintbox import PaintBox, PictureStrip, picture_in, png_of
+from sdlearn.paintbox import PaintBox, PictureStrip, picture_in
 from sdlearn.parts import Settings, change_settings
 from sdlearn.pipeline import generate
 from sdlearn.playground import (
@@ -22,6 +22,7 @@ from sdlearn.playground import (
     stages_of,
     take_shot,
 )
+from sdlearn.predict import png_of
 
 from .test_house import load_dev
 

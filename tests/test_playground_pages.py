@@ -1,6 +1,7 @@
 """The playground in a real browser, in JupyterLab and by Voila: played through once in each."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -14,13 +15,14 @@ pytest.importorskip(
 )
 
 from .notebooks import NBS  # noqa: E402
-from .play import write_app  # noqa: E402
+from .play import write_app, write_templates  # noqa: E402
 from .test_browser import (  # noqa: E402, F401
     PLACES,
     Lab,
     browser,
     chromium,
     contrast,
+    foreign_hosts,
     free_port,
     lab,
     wait_until,
@@ -149,12 +151,17 @@ def page(browser):  # noqa: F811
 def test_in_jupyterlab(lab, page):  # noqa: F811
     app = write_app(lab.folder / "nbs")
     lab.set("apputils-extension/themes", theme="JupyterLab Dark")
+    elsewhere = foreign_hosts(page, lab.address)
     page.goto(f"{lab.address}/lab/tree/{app.name}")
     page.wait_for_selector(".jp-Notebook")
     wait_until(lab.is_ready, 120)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     play_through(page)
+    assert elsewhere == []
+
+
+ENDING = ("idle_timeout=20", "interval=1")  # seconds, of a kernel without a page
 
 
 @pytest.fixture
@@ -163,6 +170,7 @@ def voila(tmp_path):
     address = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "tests/play.py", "--no-browser", "--port"]
     command.append(address.rpartition(":")[2])
+    command += [f"--MappingKernelManager.cull_{one}" for one in ENDING]
     places = {name: str(tmp_path / place) for name, place in PLACES.items()}
     env = {**os.environ, **places, "OMP_NUM_THREADS": "1"}
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
@@ -174,10 +182,16 @@ def voila(tmp_path):
     server.wait(120)
 
 
-def test_by_voila(voila, page):
-    # Voila's own template asks for a font there.
-    empty = dict(status=200, content_type="text/css", body="")
-    page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(**empty))
+FONT = """async () => {
+    const fonts = [...document.fonts].filter((font) => font.family.includes("Awesome"));
+    await Promise.all(fonts.map((font) => font.load()));
+    return fonts.map((font) => font.status);
+}"""
+
+
+def test_by_voila(voila, page, tmp_path):
+    def kernel_ended():
+        return "Culling" in (tmp_path / "log").read_text(encoding="utf-8")
 
     def is_there():
         try:
@@ -186,5 +200,21 @@ def test_by_voila(voila, page):
             return False
 
     wait_until(is_there, 120)
+    elsewhere = foreign_hosts(page, voila)
     page.goto(voila)
     play_through(page)
+    icons = page.evaluate(FONT)
+    assert icons and set(icons) == {"loaded"}, "Voila serves them itself"
+    assert elsewhere == []
+    assert not kernel_ended()
+    page.goto("about:blank")
+    wait_until(kernel_ended, 60)
+
+
+@pytest.mark.parametrize("page", ["lab/index.html.j2", "base/page.html"])
+def test_no_page_of_voila_asks_another_host(page, tmp_path):
+    """Nor does the one that opens the browser, or the one of an error."""
+    write_templates(tmp_path)
+    text = (tmp_path / "voila/templates" / page).read_text(encoding="utf-8")
+    assert "{% block" in text or "{%- block" in text
+    assert not re.search(r"""(src|<link[^>]* href)=["']?(https?:)?//""", text)

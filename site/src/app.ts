@@ -64,11 +64,16 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
   const other = signal<Drawing | null>(null);
   const busy = signal(false);
   const complaint = signal(first);
+  const coming = signal(""); // what a drawing waits for
   const step = computed(() => stepOf(drawing.value, state.value.view.step));
-  const said = computed(() => complaint.value || lossOf(drawing.value));
+  const said = computed(() => complaint.value || coming.value || lossOf(drawing.value));
   const pictures = new WeakMap<Float32Array, Promise<ImageData>>();
   let timer = 0;
   let turn = 0; // only the newest drawing is shown
+  let hasFourStep = false; // its network is loaded when it is first needed
+
+  const size = (engine.info.files.unet_lcm?.bytes ?? 0) / 1e6;
+  const comes = `The four-step network is on its way: ${size.toFixed(0)} MB, once.`;
 
   async function drawNow() {
     window.clearTimeout(timer);
@@ -76,11 +81,16 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
     engine.cancel();
     busy.value = true;
     const show = (target: typeof drawing) => (grown: Drawing) => {
-      if (mine === turn) target.value = grown;
+      if (grown.order.sampler === "lcm") hasFourStep = true;
+      if (mine !== turn) return;
+      coming.value = "";
+      target.value = grown;
     };
     try {
+      const order = orderOf(state.peek());
       const second = otherOrderOf(state.peek());
-      await engine.draw(orderOf(state.peek()), show(drawing));
+      coming.value = order.sampler === "lcm" && !hasFourStep ? comes : "";
+      await engine.draw(order, show(drawing));
       if (second && mine === turn) await engine.draw(second, show(other));
       else if (mine === turn) other.value = null;
     } catch (error) {

@@ -10,7 +10,7 @@ import texts from "./texts.json";
 
 export interface Options {
   worker: Worker; // of engine/worker.ts
-  model: Places | Promise<Places>;
+  model: Places;
   link?: string; // what `toLink` gave
   panels?: string[]; // ids; all if left out
 }
@@ -68,7 +68,7 @@ function loadingBar(root: HTMLElement) {
 export async function mount(root: HTMLElement, options: Options) {
   const loading = loadingBar(root);
   try {
-    const engine = await openEngine(options.worker, await options.model, loading.show);
+    const engine = await openEngine(options.worker, options.model, loading.show);
     const app = makeApp(engine, ...begin(options.link ?? ""));
     const wanted = options.panels ?? PANELS.map((panel) => panel.id);
     const shown = PANELS.filter((panel) => wanted.includes(panel.id));

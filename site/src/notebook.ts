@@ -2,7 +2,7 @@
 
 import page from "../index.html?raw";
 import EngineWorker from "./engine/worker?worker&inline";
-import type { ModelInfo } from "./engine/types";
+import type { Find } from "./engine/types";
 import { mount } from "./explorer";
 import { PANELS, withCompanion } from "./panels";
 import styles from "./styles/explorer.css?inline";
@@ -16,17 +16,21 @@ interface Model {
 }
 
 interface Frame extends HTMLIFrameElement {
-  read: (file: string) => Promise<string>;
+  find: Find;
   panel: string;
 }
 
-/** A function that asks the kernel for a file and gives its address. */
-function reader(model: Model, addresses: string[]): Frame["read"] {
+/** A function that asks the kernel for a file, when it is needed, and gives its address. */
+function finder(model: Model, addresses: string[]): Find {
   const waiting = new Map<string, (address: string) => void>();
   model.on("msg:custom", ({ file }, data) => {
-    const address = URL.createObjectURL(new Blob(data as BlobPart[]));
-    addresses.push(address);
-    waiting.get(file)?.(address);
+    const resolve = waiting.get(file);
+    if (!resolve) return; // as when the same widget is shown twice
+    waiting.delete(file);
+    const bytes = new Blob(data as BlobPart[]);
+    if (!bytes.size) return resolve(""); // the kernel has no such file
+    addresses.push(URL.createObjectURL(bytes));
+    resolve(addresses.at(-1)!);
   });
   return (file) =>
     new Promise((resolve) => {
@@ -35,25 +39,15 @@ function reader(model: Model, addresses: string[]): Frame["read"] {
     });
 }
 
-/** Where all files of the model lie. */
-async function places(read: Frame["read"]) {
-  const all: Record<string, string> = { "model.json": await read("model.json") };
-  const response = await fetch(all["model.json"]!);
-  const { files } = (await response.json()) as ModelInfo;
-  for (const { name } of Object.values(files)) all[name] = await read(name);
-  return all;
-}
-
 /** Inside the frame: all panels but the link's, which would lead nowhere; or one. */
 export async function open() {
-  const { read, panel } = window.frameElement as Frame;
-  const find = (id: string) => document.getElementById(id)!;
+  const { find: model, panel } = window.frameElement as Frame;
+  const element = (id: string) => document.getElementById(id)!;
   document.documentElement.dataset[panel ? "only" : "frame"] = panel;
-  const model = places(read);
   const all = PANELS.map(({ id }) => id).filter((id) => id !== "share");
   const panels = panel ? withCompanion(panel) : all;
-  const app = await mount(find("explorer"), { worker: new EngineWorker(), model, panels });
-  if (app && !panel) setUpTour(app, find("tour-start"));
+  const app = await mount(element("explorer"), { worker: new EngineWorker(), model, panels });
+  if (app && !panel) setUpTour(app, element("tour-start"));
 }
 
 /** Keeps the frame as light or dark as JupyterLab is; others follow the system. */
@@ -74,7 +68,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }) {
   const code = new Blob([model.get("_esm")], { type: "text/javascript" });
   const addresses = [URL.createObjectURL(code)];
   const frame = document.createElement("iframe") as unknown as Frame;
-  frame.read = reader(model, addresses);
+  frame.find = finder(model, addresses);
   frame.panel = model.get("panel");
   frame.title = "The explorer: a small Stable Diffusion, opened";
   frame.style.cssText = "width: 100%; height: 46rem; border: 0; border-radius: 12px;";

@@ -2,7 +2,7 @@
 
 import { SaidError, type Drawing, type ModelInfo } from "./types";
 import type { Order, Places, Tokens } from "./types";
-import type { Answer, Request } from "./worker";
+import type { Answer, Request, Wanted } from "./worker";
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -10,10 +10,14 @@ interface Waiting {
   onGrowth?: ((growth: never) => void) | undefined;
 }
 
-/** A function that asks the worker and promises its answer. */
-function makeAsk(worker: Worker) {
+/** A function that asks the worker and promises its answer; it tells where files lie. */
+function makeAsk(worker: Worker, places: Places) {
   const waiting: Waiting[] = []; // by the number of the question
-  worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+  const find = (file: string) =>
+    typeof places === "string" ? places + file : places(file);
+  const tell = async (file: string) => ask("found", [file, await find(file)]);
+  worker.onmessage = ({ data }: MessageEvent<Answer | Wanted>) => {
+    if ("wanted" in data) return void tell(data.wanted);
     const one = waiting[data.id];
     if (!one) return; // as when the four-step network comes, after all was opened
     if ("growth" in data) one.onGrowth?.(data.growth as never);
@@ -25,12 +29,18 @@ function makeAsk(worker: Worker) {
     const error = new SaidError("The engine did not start: reload the page.");
     waiting.forEach((one) => one.reject(error));
   };
-  return <T>(method: Request["method"], args: unknown[], grow?: (growth: never) => void) =>
-    new Promise<T>((resolve, reject) => {
+  function ask<T>(
+    method: Request["method"],
+    args: unknown[],
+    onGrowth?: (growth: never) => void,
+  ) {
+    return new Promise<T>((resolve, reject) => {
       const answered = resolve as Waiting["resolve"];
-      const id = waiting.push({ resolve: answered, reject, onGrowth: grow });
+      const id = waiting.push({ resolve: answered, reject, onGrowth });
       worker.postMessage({ id: id - 1, method, args });
     });
+  }
+  return ask;
 }
 
 /** What the page can ask of the worker; each answer is a promise. */
@@ -42,8 +52,8 @@ export async function openEngine(
   places: Places,
   onProgress: (share: number) => void,
 ) {
-  const ask = makeAsk(worker);
-  const info = await ask<ModelInfo>("open", [places], onProgress);
+  const ask = makeAsk(worker, places);
+  const info = await ask<ModelInfo>("open", [], onProgress);
 
   async function draw(order: Order, onGrowth: (drawing: Drawing) => void) {
     const steps: Drawing["steps"] = [];

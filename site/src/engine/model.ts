@@ -2,7 +2,7 @@
 
 import glue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import * as ort from "onnxruntime-web/wasm";
-import { SaidError, type ModelInfo, type Places } from "./types";
+import { SaidError, type Find, type ModelInfo } from "./types";
 
 export type Loaded = (bytes: number) => void;
 
@@ -16,9 +16,9 @@ export interface UNetRow {
 }
 
 /** The bytes of one of the model's files. */
-export async function fetchBytes(places: Places, name: string, loaded: Loaded) {
-  const url = typeof places === "string" ? places + name : (places[name] ?? "");
-  const response = await fetch(url).catch(() => null);
+export async function fetchBytes(find: Find, name: string, loaded: Loaded) {
+  const url = await find(name);
+  const response = url ? await fetch(url).catch(() => null) : null;
   const isPage = response?.headers.get("content-type")?.includes("text/html");
   if (!response?.ok || !response.body || isPage) {
     throw new SaidError(`The file ${name} of the model is missing: build the site anew.`);
@@ -63,7 +63,7 @@ function tensor(rows: Float32Array[], ...shape: number[]) {
 
 /** Load everything that the first picture needs. */
 export async function loadNetworks(
-  places: Places,
+  find: Find,
   info: ModelInfo,
   loaded: Loaded,
 ) {
@@ -71,7 +71,7 @@ export async function loadNetworks(
   const bytesOf = (part: string) => {
     const file = info.files[part];
     if (!file) throw new SaidError(`This model has no ${part}: pick another sampler.`);
-    return fetchBytes(places, file.name, loaded);
+    return fetchBytes(find, file.name, loaded);
   };
 
   const [wasm, text, unet, decoder] = await Promise.all(

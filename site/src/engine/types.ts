@@ -107,8 +107,11 @@ export interface TokenizerData {
   pad: number;
 }
 
-/** Where the files of the model lie: the address of their folder, or one for each name. */
-export type Places = string | Record<string, string>;
+/** Promises the address of one of the model's files; "" is nowhere. */
+export type Find = (file: string) => Promise<string>;
+
+/** Where the files of the model lie: the address of their folder, or who finds them. */
+export type Places = string | Find;
 
 /** An error whose message is a sentence for the reader. */
 export class SaidError extends Error {}

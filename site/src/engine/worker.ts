@@ -3,7 +3,7 @@
 import { decode, draw, type Model } from "./loop";
 import { fetchBytes, loadNetworks } from "./model";
 import { makeTokenizer } from "./tokenizer";
-import { SaidError, type ModelInfo, type Order, type Places, type Sampler } from "./types";
+import { SaidError, type Find, type ModelInfo, type Order, type Sampler } from "./types";
 
 export interface Request {
   id: number;
@@ -19,6 +19,11 @@ export interface Answer {
   said?: boolean; // the error is a sentence for the reader
 }
 
+/** A file of the model that is needed; the page calls `found`. */
+export interface Wanted {
+  wanted: string;
+}
+
 let model: Model;
 let turn = 0; // what was asked before the last cancel is given up
 
@@ -30,8 +35,17 @@ const pause = () =>
     port2.postMessage(null);
   });
 
-async function readInfo(places: Places): Promise<ModelInfo> {
-  const bytes = await fetchBytes(places, "model.json", () => undefined);
+const wanted = new Map<string, (address: string) => void>();
+
+/** Asks the page where a file lies. */
+const find: Find = (file) =>
+  new Promise((resolve) => {
+    wanted.set(file, resolve);
+    postMessage({ wanted: file });
+  });
+
+async function readInfo(): Promise<ModelInfo> {
+  const bytes = await fetchBytes(find, "model.json", () => undefined);
   try {
     const info = JSON.parse(new TextDecoder().decode(bytes)) as ModelInfo;
     const fourStep: Sampler[] = info.files.unet_lcm ? ["lcm"] : [];
@@ -41,12 +55,12 @@ async function readInfo(places: Places): Promise<ModelInfo> {
   }
 }
 
-async function open(id: number, places: Places): Promise<ModelInfo> {
-  const info = await readInfo(places);
+async function open(id: number): Promise<ModelInfo> {
+  const info = await readInfo();
   const files = Object.entries(info.files).filter(([part]) => part !== "unet_lcm");
   const total = files.reduce((sum, [, file]) => sum + file.bytes, 0);
   let bytes = 0;
-  const networks = await loadNetworks(places, info, (more) => {
+  const networks = await loadNetworks(find, info, (more) => {
     bytes += more;
     postMessage({ id, growth: Math.min(1, bytes / total) });
   });
@@ -68,6 +82,7 @@ async function drawFor(id: number, order: Order) {
 
 const methods = {
   open,
+  found: (_id: number, file: string, address: string) => wanted.get(file)?.(address),
   tokenize: (_id: number, text: string) => model.tokenizer.tokenize(text),
   embed: (_id: number, text: string) =>
     model.networks.text(model.tokenizer.tokenize(text).ids),
