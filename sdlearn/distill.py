@@ -14,7 +14,6 @@ __all__ = [
     "pseudo_huber",
     "path_loss",
     "student_of",
-    "guided_noise",
     "guidance_loss",
     "Distillation",
     "distill",
@@ -217,21 +216,6 @@ FOUR_STEPS = Settings(num_inference_steps=4, guidance_scale=1.0)
 
 
 # %% ../nbs/18b_distill.ipynb #3d6c7813
-def guided_noise(
-    parts: Parts,  # the teacher
-    noisy: torch.Tensor,  # (b, 4, h/8, w/8) latents
-    t: torch.Tensor,  # (b,) timesteps, each row's own
-    prompt_embeds: torch.Tensor,  # (b, n, d) the prompts
-    guidance_scale: float,  # s = 1 + w
-) -> torch.Tensor:  # (b, 4, h/8, w/8)
-    "What the teacher answers with guidance (Ho & Salimans 2022, equation 6)."
-    empty_embeds = parts.embed([""]).expand_as(prompt_embeds)
-    both_embeds = torch.cat([empty_embeds, prompt_embeds])
-    both_noisy, both_t = torch.cat([noisy, noisy]), torch.cat([t, t])
-    both = parts.unet(both_noisy, both_t, encoder_hidden_states=both_embeds).sample
-    return guide(*both.chunk(2), guidance_scale)
-
-
 def guidance_loss(
     parts: Parts,  # the teacher
     guidance_scale: float = 2.5,  # of its answers; the student will need none
@@ -240,11 +224,16 @@ def guidance_loss(
 
     def loss_fn(unet, batch, generator=None):
         noisy, t, _, input_ids = batch
+
+        def ask(network, prompt_embeds):
+            return network(noisy, t, encoder_hidden_states=prompt_embeds).sample
+
         with torch.no_grad():
             prompt_embeds = parts.text_encoder(input_ids)[0]
-            guided = guided_noise(parts, noisy, t, prompt_embeds, guidance_scale)
-        noise_pred = unet(noisy, t, encoder_hidden_states=prompt_embeds).sample
-        return F.mse_loss(noise_pred.float(), guided)
+            empty_embeds = parts.embed([""]).expand_as(prompt_embeds)
+            both = ask(parts.unet, empty_embeds), ask(parts.unet, prompt_embeds)
+            guided = guide(*both, guidance_scale)
+        return F.mse_loss(ask(unet, prompt_embeds).float(), guided.float())
 
     return loss_fn
 
@@ -296,10 +285,8 @@ def save_student(
     recipe: dict,  # written beside the weights; "teacher" names the model to put them into
 ):
     "A folder for `load_parts`; its LoRA is one for `StableDiffusionPipeline.load_lora_weights`."
-    drawn_by = dict(
-        num_inference_steps=FOUR_STEPS.num_inference_steps,
-        guidance_scale=FOUR_STEPS.guidance_scale,
-    )
+    told = ("num_inference_steps", "guidance_scale")
+    drawn_by = {name: getattr(FOUR_STEPS, name) for name in told}
     with replace_on_success(folder) as temporary:
         write_lora(temporary, deepcopy(student).half())
         few = LCMScheduler.from_config(scheduler.config)

@@ -43,9 +43,8 @@ class UNetFunction(torch.nn.Module):
         self.network = unet
 
     def forward(self, sample, t, prompt_embeds, timestep_cond=None):
-        conditions = dict(timestep_cond=timestep_cond)
         return self.network(
-            sample, t, encoder_hidden_states=prompt_embeds, **conditions
+            sample, t, prompt_embeds, timestep_cond=timestep_cond
         ).sample
 
     def examples(self, b, rows, columns, n):
@@ -207,15 +206,12 @@ def _forget_old(folder):
 
 
 # %% ../nbs/18a_engines.ipynb #f44c1b10
-_SMALL = 50_000_000  # weights
-
-
 def threads_for(
     network: torch.nn.Module,  # on the CPU
 ) -> int | None:  # None: all
     "How many threads are of use to a network."
-    weights = sum(weight.numel() for weight in network.parameters())
-    return 1 if weights < _SMALL else None
+    is_small = sum(weight.numel() for weight in network.parameters()) < 50_000_000
+    return 1 if is_small else None
 
 
 # %% ../nbs/18a_engines.ipynb #c1dc9dc7

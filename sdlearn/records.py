@@ -10,7 +10,7 @@ __all__ = [
     "average_tests",
     "range_tests",
     "color_tests",
-    "leaked",
+    "leaked_captions",
     "split_tests",
     "latent_tests",
     "moment_tests",
@@ -165,7 +165,7 @@ def _warmth(images, captions, word, without):
     return torch.tensor(found)
 
 
-def leaked(
+def leaked_captions(
     captions: list[str],  # that were trained on
     held_out: list[str],  # that are to test the model
 ) -> list[str]:  # those of `held_out` that were trained on
@@ -179,7 +179,7 @@ def split_tests(
     held_out: list[str],  # that are to test the model
 ):  # pairs of (fault or None, sentence)
     "Was anything that is held out trained on?"
-    found = leaked(captions, held_out)
+    found = leaked_captions(captions, held_out)
     share = f"{len(found)} of {len(held_out)}"
     text = f"{share} held-out captions are in the training (healthy: 0)"
     if found:

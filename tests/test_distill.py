@@ -18,7 +18,6 @@ from sdlearn.distill import (
     consistency_rates,
     distill,
     guidance_loss,
-    guided_noise,
     make_student,
     path_loss,
     points_of,
@@ -204,29 +203,20 @@ def test_a_perfect_student_loses_nothing(least):
     assert loss_fn(Perfect(), elsewhere) > 0.5
 
 
-def test_guided_noise_is_that_of_the_sampling_loop(least):
-    noisy, t = randn((2, 4, 8, 8), make_generator(0)), torch.tensor([500, 500])
-    prompt_embeds, empty_embeds = least.embed(PROMPTS), least.embed(["", ""])
-    denoise = guided_denoiser(least.unet, prompt_embeds, empty_embeds, 2.5)
-    found = guided_noise(least, noisy, t, prompt_embeds, 2.5)
-    torch.testing.assert_close(found, denoise(noisy, t[0]), atol=1e-5, rtol=1e-5)
-    alone = guided_noise(least, noisy, torch.tensor([500, 100]), prompt_embeds, 2.5)
-    torch.testing.assert_close(alone[0], found[0], atol=1e-5, rtol=1e-5)
-
-
 def test_one_row_that_answers_like_two_loses_nothing(least):
-    noisy, t = randn((2, 4, 8, 8), make_generator(0)), torch.tensor([999, 259])
-    input_ids = tokenize(least.tokenizer, PROMPTS).input_ids
-    guided = guided_noise(least, noisy, t, least.embed(PROMPTS), 2.5)
+    noisy, t = randn((2, 4, 8, 8), make_generator(0)), torch.tensor([500, 500])
+    tokens = tokenize(least.tokenizer, PROMPTS)
+    embeds = least.embed(tokens), least.embed(["", ""])
+    guided = guided_denoiser(least.unet, *embeds, guidance_scale=2.5)(noisy, t[0])
 
     class Perfect(torch.nn.Module):
         def forward(self, sample, t, encoder_hidden_states):
             return type("Output", (), dict(sample=guided))
 
-    batch = noisy, t, noisy, input_ids
-    loss_fn = guidance_loss(least)
-    assert loss_fn(Perfect(), batch) < 1e-8
-    assert loss_fn(least.unet, batch) > 1e-6
+    batch = noisy, t, None, tokens.input_ids
+    assert guidance_loss(least)(Perfect(), batch) < 1e-8
+    assert guidance_loss(least)(least.unet, batch) > 1e-6
+    assert guidance_loss(least, 5.0)(Perfect(), batch) > 1e-6
 
 
 def test_a_student_begins_as_its_teacher(least):

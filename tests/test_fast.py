@@ -102,6 +102,19 @@ def test_the_same_latents(shipped, fast, asked, how):
     assert_near(ours, latents(shipped, **how))
 
 
+def test_a_small_network_has_one_thread(shipped, own_cache):
+    torch.set_num_threads(2)
+    try:
+        engines = [one.engine for one in stand_ins(faster(shipped))]
+    finally:
+        torch.set_num_threads(1)
+    assert [engine.threads for engine in engines] == [1, 1]
+
+
+def stand_ins(fast):
+    return fast.unet_stand_in, fast.vae_stand_in
+
+
 @pytest.mark.parametrize("kind", ["sd1", pytest.param("sd2", marks=pytest.mark.slow)])
 def test_other_architectures(kind):
     parts = build_parts(kind)

@@ -191,7 +191,7 @@ FONT = """async () => {
 
 def test_by_voila(voila, page, tmp_path):
     def kernel_ended():
-        return "Culling" in (tmp_path / "log").read_text(encoding="utf-8")
+        return "Kernel shutdown" in (tmp_path / "log").read_text(encoding="utf-8")
 
     def is_there():
         try:

@@ -466,6 +466,33 @@ DONE = """(prompt) => {
 }"""
 
 
+WATCH_WORDS = """() => {
+    window.words = [];
+    const stage = document.querySelector(".stage");
+    const hear = () => words.push(stage.innerText);
+    new MutationObserver(hear).observe(stage, { childList: true, subtree: true });
+}"""
+
+
+class Kernel:
+    """What a page asks its kernel for, and how many bytes come."""
+
+    def __init__(self, page):
+        self.asked, self.sent = [], 0
+        page.on("websocket", self._listen)
+
+    def _listen(self, socket):
+        socket.on("framesent", self._ask)
+        socket.on("framereceived", self._take)
+
+    def _ask(self, message):
+        text = message if isinstance(message, str) else message.decode("latin-1")
+        self.asked += re.findall(r'"file": *"([^"]*)"', text)
+
+    def _take(self, message):
+        self.sent += len(message)
+
+
 def write_notebook(path, source):
     notebook = nbformat.v4.new_notebook(metadata=METADATA)
     notebook.cells = [nbformat.v4.new_code_cell(source)]
@@ -474,24 +501,30 @@ def write_notebook(path, source):
 
 
 def test_the_explorer_draws_in_jupyterlab(built, browser, tmp_path):
-    from .test_browser import run_all, serving
+    from .test_browser import foreign_hosts, run_all, serving
 
     call = f"from sdlearn.explorer import explorer\nexplorer(site={str(built)!r})"
     write_notebook(tmp_path / "nbs" / "explorer.ipynb", call)
     with serving(tmp_path) as lab:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
+        elsewhere = foreign_hosts(page, lab.address)
+        kernel = Kernel(page)
         run_all(page, lab, "explorer.ipynb")
         frame = page.wait_for_selector("iframe[title^='The explorer']").content_frame()
         frame.wait_for_function(DONE, arg="a red cat at the beach", timeout=WAIT)
         before = pixels_of(frame)
+        assert "unet.onnx" in kernel.asked and "unet_lcm.onnx" not in kernel.asked
+        assert 20e6 < kernel.sent < 25e6
+        frame.evaluate(WATCH_WORDS)
         frame.fill("#prompt-input", "a yellow car at night")
         frame.evaluate("() => app.change({ sampler: 'lcm', steps: 4 })")
         frame.wait_for_function(DONE, arg="a yellow car at night", timeout=WAIT)
         after = pixels_of(frame)
+        assert kernel.asked.count("unet_lcm.onnx") == 1 and kernel.sent > 35e6
+        words = frame.evaluate("words")
+        assert any("fetching 15 MB" in text for text in words)
+        assert "fetching" not in words[-1]
         page.close()
     assert before.std() > 5 and after.std() > 5
     assert np.abs(before - after).mean() > 5
-    own = (lab.address, "data:", "blob:", "about:")
-    assert [url for url in asked if not url.startswith(own)] == []
+    assert elsewhere == []

@@ -16,6 +16,7 @@ export interface App {
   other: ReadonlySignal<Drawing | null>;
   step: ReadonlySignal<Step | null>;
   busy: ReadonlySignal<boolean>;
+  awaited: ReadonlySignal<number>; // bytes that the drawing waits for
   said: ReadonlySignal<string>;
   change(patch: Partial<State>): void;
   look(patch: Partial<View>): void;
@@ -43,6 +44,10 @@ function stepOf(drawing: Drawing | null, index: number): Step | null {
   return (index < 0 ? null : steps[index]) ?? steps.at(-1) ?? null;
 }
 
+/** Does a drawing wait for the network of four steps, which comes when it is needed? */
+const isWaiting = (drawing: Drawing | null) =>
+  drawing?.order.sampler === "lcm" && !drawing.steps.length;
+
 /** What is lost of a prompt, as one sentence; "" if nothing is. */
 function lossOf(drawing: Drawing | null): string {
   if (!drawing) return "";
@@ -64,16 +69,16 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
   const other = signal<Drawing | null>(null);
   const busy = signal(false);
   const complaint = signal(first);
-  const coming = signal(""); // what a drawing waits for
   const step = computed(() => stepOf(drawing.value, state.value.view.step));
-  const said = computed(() => complaint.value || coming.value || lossOf(drawing.value));
+  const said = computed(() => complaint.value || lossOf(drawing.value));
   const pictures = new WeakMap<Float32Array, Promise<ImageData>>();
   let timer = 0;
   let turn = 0; // only the newest drawing is shown
-  let hasFourStep = false; // its network is loaded when it is first needed
-
-  const size = (engine.info.files.unet_lcm?.bytes ?? 0) / 1e6;
-  const comes = `The four-step network is on its way: ${size.toFixed(0)} MB, once.`;
+  let hasFourStep = false; // its network has come
+  const awaited = computed(() => {
+    const waits = [drawing.value, other.value].some(isWaiting) && !hasFourStep;
+    return waits ? (engine.info.files.unet_lcm?.bytes ?? 0) : 0;
+  });
 
   async function drawNow() {
     window.clearTimeout(timer);
@@ -81,16 +86,12 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
     engine.cancel();
     busy.value = true;
     const show = (target: typeof drawing) => (grown: Drawing) => {
-      if (grown.order.sampler === "lcm") hasFourStep = true;
-      if (mine !== turn) return;
-      coming.value = "";
-      target.value = grown;
+      if (grown.order.sampler === "lcm" && grown.steps.length) hasFourStep = true;
+      if (mine === turn) target.value = grown;
     };
     try {
-      const order = orderOf(state.peek());
       const second = otherOrderOf(state.peek());
-      coming.value = order.sampler === "lcm" && !hasFourStep ? comes : "";
-      await engine.draw(order, show(drawing));
+      await engine.draw(orderOf(state.peek()), show(drawing));
       if (second && mine === turn) await engine.draw(second, show(other));
       else if (mine === turn) other.value = null;
     } catch (error) {
@@ -132,6 +133,6 @@ export function makeApp(engine: Engine, begin: State, first = ""): App {
     return text ? `${address}#s=${text}` : address;
   };
   const draw = () => void drawNow();
-  const shown = { state, drawing, other, step, busy, said };
+  const shown = { state, drawing, other, step, busy, awaited, said };
   return { info: engine.info, engine, ...shown, change, look, draw, picture, link };
 }

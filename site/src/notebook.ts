@@ -20,7 +20,7 @@ interface Frame extends HTMLIFrameElement {
   panel: string;
 }
 
-/** A function that asks the kernel for a file, when it is needed, and gives its address. */
+/** A function that asks the kernel for a file and gives its address. */
 function finder(model: Model, addresses: string[]): Find {
   const waiting = new Map<string, (address: string) => void>();
   model.on("msg:custom", ({ file }, data) => {
@@ -46,7 +46,8 @@ export async function open() {
   document.documentElement.dataset[panel ? "only" : "frame"] = panel;
   const all = PANELS.map(({ id }) => id).filter((id) => id !== "share");
   const panels = panel ? withCompanion(panel) : all;
-  const app = await mount(element("explorer"), { worker: new EngineWorker(), model, panels });
+  const worker = new EngineWorker();
+  const app = await mount(element("explorer"), { worker, model, panels });
   if (app && !panel) setUpTour(app, element("tour-start"));
 }
 

@@ -106,6 +106,8 @@ function stage(app: App) {
   const right = live(() => (atEnd(app) ? "The picture" : `The guess, ${when()}`));
   const time = live(() => {
     const drawing = app.drawing.value;
+    const bytes = app.awaited.value;
+    if (bytes) return `fetching ${(bytes / 1e6).toFixed(0)} MB`;
     if (!drawing?.done) return "drawing";
     return `${(drawing.milliseconds / 1000).toFixed(1)} s on this device`;
   });
