@@ -115,9 +115,10 @@ def test_the_scores_say_that_four_steps_keep_most(part):
 
 @pytest.mark.parametrize("part", SPLITS)
 def test_the_scores_say_where_distillation_gains(part):
-    """In one step; in four the model that was not distilled obeys as often."""
+    """In one step and two; in four the model that was not distilled obeys as often."""
     found = scores()
-    assert found["1"][part]["low"] > found["control 1"][part]["high"]
+    for steps in ("1", "2"):
+        assert found[steps][part]["low"] > found[f"control {steps}"][part]["high"]
     ours, theirs = found["4"][part], found["control 4"][part]
     assert theirs["low"] < ours["score"] < theirs["high"]
 
@@ -129,6 +130,14 @@ def test_the_card_has_the_scores():
             f"{r['score']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" for r in row.values()
         ]
         assert all(share in card for share in shares), name
+
+
+@pytest.mark.parametrize("part", SPLITS)
+def test_one_row_with_guidance_learned_is_as_near_as_two(part):
+    path = find_folder("tiny-lcm") / "guidance.json"
+    rows = json.loads(path.read_text(encoding="utf-8")).values()
+    two, without, learned = (row[part]["frechet_distance"] for row in rows)
+    assert learned < (two + without) / 2 < without
 
 
 def test_a_damaged_student_is_one_sentence(tmp_path):
