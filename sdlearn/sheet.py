@@ -102,7 +102,8 @@ def _draw_title(
     lines = textwrap.wrap(f"“{prompt.strip()}”", 62)[:4]
     style = {"weight": "bold", "linespacing": 1.3, "va": "top"}
     sheet.text(NUMBER, 0, "\n".join(lines), 38, **style)
-    below = f"From words to picture in {steps} steps, and everything in between"
+    way = "one step" if steps == 1 else f"{steps} steps"
+    below = f"From words to picture in {way}, and everything in between"
     height = 50 * len(lines)
     sheet.text(NUMBER, height + 22, below, 19, GREY)
     sheet.top += height + 62

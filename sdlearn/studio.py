@@ -227,7 +227,7 @@ def _captioned(sheet, record, parts):
     words = [
         f"seed {record['seed']}",
         f"scheduler {_scheduler_name(parts, record)}",
-        f"{record['steps']} steps",
+        f"steps {record['steps']}",
         f"guidance {record['guidance']:g}",
         f"model {record['model']}",
         *(f"LoRA {text}" for text in record.get("lora", [])),

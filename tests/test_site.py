@@ -203,7 +203,9 @@ def parts():
     return found
 
 
-@pytest.mark.parametrize("sampler, steps, guidance", [*WAYS, ("lcm", 4, 1.0)])
+@pytest.mark.parametrize(
+    "sampler, steps, guidance", [*WAYS, ("lcm", 1, 1.0), ("lcm", 4, 1.0)]
+)
 def test_latents_are_those_of_python(page, parts, sampler, steps, guidance):
     name, scheduler = ("tiny-lcm", None) if sampler == "lcm" else ("tiny", sampler)
     for seed, prompt in enumerate(PROMPTS, 7):
