@@ -141,7 +141,7 @@ def recorded_paths(
 
 
 # %% ../nbs/18b_distill.ipynb #18b00025
-# How often a point of a path is asked about: the first is the hardest.
+# How often a point of a path is asked about: four steps stop at the larger ones.
 _SHARES = (4, 1, 2, 1, 2, 1, 2, 1)
 
 
