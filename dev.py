@@ -149,7 +149,7 @@ def jupyterlab(args, first):
         # Not by its path: that would open it in a browser of this machine only.
         args = args + ["--LabApp.default_url=/lab/tree/" + first]
     env = environment(**threads_of_lessons())
-    command = [PYTHON, "-P", "-m", "jupyterlab", *args, NO_NEW_VERSION]
+    command = [PYTHON, "-P", "-m", "jupyterlab"] + args + [NO_NEW_VERSION]
     return wait_for(command, cwd=ROOT, env=env)
 
 
