@@ -54,12 +54,15 @@ function setting(app: App, name: NumberName, label: string, beside: HTMLElement)
   input.inputMode = "decimal";
   const read = () => (input.value.trim() ? Number(input.value) : NaN);
   input.addEventListener("change", () => app.change({ [name]: read() }));
-  if (beside instanceof HTMLInputElement) beside.ariaLabel = label;
+  const inputs = [input, beside].filter((one) => one instanceof HTMLInputElement);
+  for (const one of inputs) one.ariaLabel = label;
   effect(() => {
     const { sampler, [name]: value } = app.state.value;
-    fill(input, value);
-    if (beside instanceof HTMLInputElement) fill(beside, value);
-    input.disabled = name === "guidance" && sampler === "lcm"; // it reads none
+    const isUnread = name === "guidance" && sampler === "lcm";
+    for (const one of inputs) {
+      fill(one, value);
+      one.disabled = isUnread;
+    }
   });
   return field(label, input, div("pair", input, beside));
 }
