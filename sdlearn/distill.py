@@ -221,6 +221,8 @@ def guidance_loss(
     guidance_scale: float = 2.5,  # of its answers; the student will need none
 ):  # function of (unet, batch of `points_of`, generator) that gives a scalar
     "How far one row of the student is from two of the teacher (Meng et al. 2023, section 3.1)."
+    with torch.no_grad():
+        empty_embeds = parts.embed([""])  # (1, n, d)
 
     def loss_fn(unet, batch, generator=None):
         noisy, t, _, input_ids = batch
@@ -230,9 +232,8 @@ def guidance_loss(
 
         with torch.no_grad():
             prompt_embeds = parts.text_encoder(input_ids)[0]
-            empty_embeds = parts.embed([""]).expand_as(prompt_embeds)
-            both = ask(parts.unet, empty_embeds), ask(parts.unet, prompt_embeds)
-            guided = guide(*both, guidance_scale)
+            without = ask(parts.unet, empty_embeds.expand_as(prompt_embeds))
+            guided = guide(without, ask(parts.unet, prompt_embeds), guidance_scale)
         return F.mse_loss(ask(unet, prompt_embeds).float(), guided.float())
 
     return loss_fn
